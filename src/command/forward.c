@@ -1,0 +1,375 @@
+/* Commands of a session whose keys are all on one other shard run there, on its thread.
+ *
+ * Of what a session executes in one turn, those for the same shard travel together: one task there
+ * and back for each shard. Meanwhile the session goes on with what follows, as long as that is also
+ * a command of keys on one shard; what home answers itself is kept in a part of its own, so that
+ * all replies can be put in order when the parts are back. Anything else (transactions, commands of
+ * several shards or of the connection's state) waits for them first, and so does the next turn: no
+ * two parts of one session are ever under way to the same shard, and its commands on a key stay in
+ * order.
+ *
+ * A part comes back when its replies may be shown: when the turn they depend on is committed at the
+ * shard that ran it. When the client goes away meanwhile the parts still run, and the last one that
+ * comes back frees all. */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "command/handlers.h"
+#include "command/session_private.h"
+
+struct forward_item {
+    const struct command *command;
+    int arg_first, argc;
+    uint64_t reply_end; /* position in the part's replies */
+};
+
+struct forward_part {
+    struct env_task task;
+    struct list_node link; /* front->forwarded, front->outbox */
+    struct forward *of;
+    unsigned shard;
+    struct buffer items; /* struct forward_item */
+    struct buffer args;  /* struct slice; offsets into bytes until it is sent */
+    struct buffer bytes;
+    struct reply reply;
+    uint64_t gate; /* turn of the shard that runs it */
+    uint64_t due_us;
+    unsigned next; /* item to run, then to take the reply of */
+    struct fetch *fetch;
+    int fetch_error;
+    unsigned fetch_rounds;
+    bool slowed;
+};
+
+struct forward {
+    struct session *session; /* NULL: gone */
+    struct shard *home;
+    const struct front_group *group;
+    unsigned db;
+    uint64_t client_id;
+    unsigned left;       /* parts under way */
+    struct buffer order; /* u8: the shard of each command */
+    struct forward_part *parts[NODE_SHARDS_MAX];
+};
+
+static struct front *front_of(const struct forward *fw, const struct shard *s)
+{
+    return fw->group->fronts[s->id];
+}
+
+static void forward_free(struct forward *fw)
+{
+    for (unsigned i = 0; i < fw->home->node->shards; i++) {
+        struct forward_part *part = fw->parts[i];
+        if (part == NULL)
+            continue;
+        buffer_free(&part->items);
+        buffer_free(&part->args);
+        buffer_free(&part->bytes);
+        reply_free(&part->reply);
+        free(part);
+    }
+    buffer_free(&fw->order);
+    free(fw);
+}
+
+/* --- gathering, at home --- */
+
+bool forward_able(const struct session *s, const struct call *c)
+{
+    const uint32_t stateful = CMD_SESSION | CMD_ALL | CMD_ASYNC | CMD_KEYSPACES | CMD_OTHER_DB;
+    if (c->key_count == 0 || (c->command->flags & stateful) != 0 || s->multi != NULL ||
+        s->reply_mode != REPLIES_ON)
+        return false;
+    const struct node *node = s->front->node;
+    unsigned shard = node_shard_index(node, c->keys[0].key.partition);
+    for (int i = 1; i < c->key_count; i++)
+        if (node_shard_index(node, c->keys[i].key.partition) != shard)
+            return false;
+    return true;
+}
+
+static struct forward_part *part_get(struct session *s, unsigned shard)
+{
+    struct forward *fw = s->forward;
+    if (fw == NULL) {
+        fw = s->forward = mem_zalloc(sizeof(*fw));
+        fw->session = s;
+        fw->home = s->shard;
+        fw->group = s->front->group;
+        fw->db = s->db;
+        fw->client_id = s->id;
+    }
+    struct forward_part *part = fw->parts[shard];
+    if (part == NULL) {
+        part = fw->parts[shard] = mem_zalloc(sizeof(*part));
+        part->of = fw;
+        part->shard = shard;
+        list_node_init(&part->link);
+        reply_init(&part->reply);
+        part->reply.version = s->reply.version;
+        part->reply.muted = s->reply.muted;
+    }
+    return part;
+}
+
+static void item_add(struct forward_part *part, const struct forward_item *item)
+{
+    buffer_append(&part->items, item, sizeof(*item));
+    buffer_append_u8(&part->of->order, (uint8_t)part->shard);
+}
+
+void forward_add(struct session *s, const struct call *c)
+{
+    struct forward_part *part =
+        part_get(s, node_shard_index(s->front->node, c->keys[0].key.partition));
+    struct forward_item item = {
+        .command = c->command,
+        .arg_first = (int)(part->args.len / sizeof(struct slice)),
+        .argc = c->argc,
+    };
+    for (int i = 0; i < c->argc; i++) {
+        struct slice arg = {(const uint8_t *)part->bytes.len, c->argv[i].len};
+        buffer_append(&part->args, &arg, sizeof(arg));
+        buffer_append_slice(&part->bytes, c->argv[i]);
+    }
+    item_add(part, &item);
+    s->last_command = c->command;
+    metrics_add(&s->front->node->metrics[s->shard->id].commands_forwarded, 1);
+}
+
+struct reply *forward_home_reply(struct session *s)
+{
+    return &part_get(s, s->shard->id)->reply;
+}
+
+void forward_home_done(struct session *s, const struct call *c)
+{
+    struct forward_part *part = part_get(s, s->shard->id);
+    struct forward_item item = {.command = c->command, .reply_end = part->reply.written};
+    item_add(part, &item);
+    if (c->gate > part->gate)
+        part->gate = c->gate;
+}
+
+/* --- back at home --- */
+
+/* Appends the reply of the part's next item to the session's. */
+static void take_reply(struct session *s, struct forward_part *part)
+{
+    const struct forward_item *item = (const struct forward_item *)part->items.data + part->next++;
+    while (part->reply.sent < item->reply_end) {
+        struct iovec iov;
+        if (reply_iovec(&part->reply, item->reply_end, &iov, 1) == 0)
+            return;
+        reply_raw(&s->reply, iov.iov_base, iov.iov_len);
+        reply_sent(&part->reply, iov.iov_len);
+    }
+}
+
+static void forward_finish(struct forward *fw)
+{
+    struct session *s = fw->session;
+    if (s != NULL) {
+        uint64_t start = s->reply.written;
+        for (unsigned i = 0; i < fw->home->node->shards; i++)
+            if (fw->parts[i] != NULL)
+                fw->parts[i]->next = 0;
+        for (size_t i = 0; i < fw->order.len; i++)
+            take_reply(s, fw->parts[fw->order.data[i]]);
+        struct forward_part *own = fw->parts[fw->home->id];
+        if (own != NULL && own->gate != 0)
+            session_gate_add(s, start, own->gate);
+        s->forward = NULL;
+        session_wake(s);
+    }
+    forward_free(fw);
+}
+
+static void part_back(struct env_task *task, struct shard *on)
+{
+    struct forward *fw = container_of(task, struct forward_part, task)->of;
+    if (--fw->left == 0)
+        forward_finish(fw);
+}
+
+/* --- at the shard that runs it --- */
+
+static void part_fetched(void *owner, int error);
+
+static void part_wait(struct forward_part *part, struct front *f, uint64_t us)
+{
+    part->due_us = front_now_us(f) + us;
+    list_push_back(&f->forwarded, &part->link);
+    front_timer_arm(f);
+}
+
+/* Whether the write may go on; else it is answered, or waits (*ret_wait). */
+static bool may_write(struct forward_part *part, struct call *c, bool *ret_wait)
+{
+    uint64_t bytes = 0, wait_us;
+    for (int i = 1; i < c->argc; i++)
+        bytes += c->argv[i].len;
+    const char *refusal = dispatch_write_refusal(c, bytes, part->slowed, &wait_us);
+    *ret_wait = refusal == NULL && wait_us > 0;
+    if (refusal != NULL)
+        reply_error(c, "%s", refusal);
+    if (*ret_wait) {
+        part->slowed = true;
+        part_wait(part, c->front, wait_us);
+    }
+    return refusal == NULL && wait_us == 0;
+}
+
+/* false: the part waits, and goes on with the same item. */
+static bool item_run(struct forward_part *part, struct forward_item *item, struct front *f)
+{
+    struct forward *fw = part->of;
+    struct call c = {
+        .command = item->command,
+        .argv = (const struct slice *)part->args.data + item->arg_first,
+        .argc = item->argc,
+        .db = fw->db,
+        .now_ms = f->shard->now_ms,
+        .node = f->node,
+        .shard = f->shard,
+        .front = f,
+        .reply = &part->reply,
+        .client_id = fw->client_id,
+    };
+    int first;
+    f->key_count = 0;
+    f->keys_of = NULL;
+    dispatch_keys(f, c.command, c.argv, c.argc, c.db, &first, &c.key_count);
+    c.keys = f->keys;
+    bool wait = false;
+    struct reply_mark mark = reply_mark(&part->reply);
+    if (part->fetch_error < 0) {
+        reply_error(&c, "ERR reading from disk failed: %s", status_text(part->fetch_error));
+        part->fetch_error = 0;
+    } else if (!(c.command->flags & CMD_WRITE) || may_write(part, &c, &wait)) {
+        dispatch_call(&c);
+    }
+    if (wait)
+        return false;
+    if (c.status == ST_COLD) {
+        reply_truncate(&part->reply, mark);
+    }
+    if (c.status == ST_COLD && ++part->fetch_rounds > FETCH_ROUNDS_MAX) {
+        reply_error(&c, FETCH_ROUNDS_TEXT);
+    } else if (c.status == ST_COLD) {
+        metrics_add(&f->node->metrics[f->shard->id].cold_waits, 1);
+        fetch_begin(&c, part_fetched, part, &part->fetch);
+        return false;
+    }
+    part->slowed = false;
+    part->fetch_rounds = 0;
+    item->reply_end = part->reply.written;
+    if (c.gate > part->gate)
+        part->gate = c.gate;
+    struct command_stats *stats = &f->stats[c.command->id];
+    stats->calls++;
+    stats->failed += c.errors > 0;
+    metrics_add(&f->node->metrics[f->shard->id].commands_processed, 1);
+    return true;
+}
+
+static void part_run(struct forward_part *part, struct front *f)
+{
+    f->settings = __atomic_load_n(&f->node->settings, __ATOMIC_ACQUIRE);
+    struct forward_item *items = (struct forward_item *)part->items.data;
+    unsigned count = (unsigned)(part->items.len / sizeof(*items));
+    while (part->next < count) {
+        if (!item_run(part, &items[part->next], f))
+            return;
+        part->next++;
+    }
+    part->task.run = part_back;
+    list_push_back(&f->outbox, &part->link); /* goes when its turn is committed */
+}
+
+static void part_fetched(void *owner, int error)
+{
+    struct forward_part *part = owner;
+    part->fetch = NULL;
+    part->fetch_error = error;
+    part_run(part, front_of(part->of, node_shard(part->of->home->node, part->shard)));
+}
+
+static void part_arrived(struct env_task *task, struct shard *on)
+{
+    struct forward_part *part = container_of(task, struct forward_part, task);
+    part->next = 0;
+    part_run(part, front_of(part->of, on));
+}
+
+/* --- sending --- */
+
+/* false: the other mailbox is full. */
+static bool part_post(struct forward_part *part, struct front *from)
+{
+    bool back = part->task.run == part_back;
+    if (back && part->gate > from->shard->committed_turn)
+        return false;
+    unsigned to = back ? part->of->home->id : part->shard;
+    return from->shard->env->ops->post(from->shard->env, to, &part->task, false);
+}
+
+void forward_turn_end(struct front *f)
+{
+    if (likely(list_empty(&f->outbox)))
+        return;
+    list_foreach_safe (node, spare, &f->outbox) {
+        struct forward_part *part = list_entry(node, struct forward_part, link);
+        list_remove(node); /* once it is posted it is the other thread's */
+        if (!part_post(part, f))
+            list_insert_after(spare->prev, node);
+    }
+    front_timer_arm(f);
+}
+
+void forward_due(struct front *f, uint64_t now_us)
+{
+    list_foreach_safe (node, spare, &f->forwarded) {
+        struct forward_part *part = list_entry(node, struct forward_part, link);
+        if (part->due_us > now_us)
+            continue;
+        list_remove(node);
+        part_run(part, f);
+    }
+}
+
+static void args_settle(struct forward_part *part)
+{
+    struct slice *args = (struct slice *)part->args.data;
+    for (size_t i = 0; i < part->args.len / sizeof(*args); i++)
+        args[i].data = part->bytes.data + (uintptr_t)args[i].data;
+}
+
+void forward_send(struct session *s)
+{
+    struct forward *fw = s->forward;
+    session_park(s, WAIT_FORWARD);
+    for (unsigned i = 0; i < s->front->node->shards; i++) {
+        struct forward_part *part = fw->parts[i];
+        if (part == NULL || i == s->shard->id)
+            continue;
+        fw->left++;
+        args_settle(part);
+        part->task.run = part_arrived;
+        if (!part_post(part, s->front))
+            list_push_back(&s->front->outbox, &part->link);
+    }
+    CHECK(fw->left > 0);
+}
+
+void forward_cancel(struct session *s)
+{
+    struct forward *fw = s->forward;
+    if (fw == NULL)
+        return;
+    s->forward = NULL;
+    fw->session = NULL;
+    if (fw->left == 0)
+        forward_free(fw);
+}

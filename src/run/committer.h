@@ -1,0 +1,62 @@
+/* The committer: the commit log shared by all shard threads, with the threads that sync it and keep
+ * spare segments ready.
+ *
+ * Guarantees
+ * - committer_append() returns only when the bytes are written to the file; committer_synced_lsn()
+ *   passes a position only when an fdatasync that covers it has succeeded.
+ * - One fdatasync at a time, for all shards: `always` as soon as something is unsynced, `everysec`
+ *   each second, `never` at close.
+ * - When a write or a sync fails, the process ends at once with EXIT_LOG_BROKEN: nothing is
+ *   acknowledged after that. A full disk is no failure: committer_room() says no until there is
+ *   room again.
+ * - committer_room() may wait a moment for a spare segment that is being made. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "node/config.h"
+#include "store/log.h"
+
+#define EXIT_LOG_BROKEN 74 /* EX_IOERR */
+
+struct committer;
+
+struct committer_options {
+    enum config_fsync policy;
+    unsigned shards;
+    void (*synced)(void *ctx);         /* after the synced position moved, under `always` */
+    void (*broken)(void *ctx, int st); /* NULL: log it and _exit(EXIT_LOG_BROKEN) */
+    void *ctx;
+};
+
+/* Takes the opened log over. The disk outlives the committer. */
+int committer_create(struct disk *disk, struct log *log, const struct committer_options *options,
+                     struct committer **ret_committer);
+/* Syncs, writes the clean mark, frees the log. No append may be under way. */
+int committer_close(struct committer *c);
+
+/* Written to the file; the batch is emptied. ST_NOSPACE only if the disk stayed full although
+ * committer_room() had promised; any other failure does not return. */
+int committer_append(struct committer *c, struct log_batch *batch, uint64_t *ret_end_lsn);
+/* Whether records of so many bytes surely fit, beside what all shards may have in their batches. */
+bool committer_room(struct committer *c, uint64_t bytes);
+bool committer_disk_full(const struct committer *c);
+
+uint64_t committer_end_lsn(const struct committer *c);    /* any thread, no lock */
+uint64_t committer_synced_lsn(const struct committer *c); /* any thread, no lock */
+
+/* Syncs what was appended until now, whatever the policy, and waits for it. */
+int committer_sync(struct committer *c);
+
+/* The log below lsn is not needed any more. Dead segments are recycled in the background. Nothing
+ * is cut while a hold is in force (snapshots copy segments meanwhile). */
+void committer_truncate(struct committer *c, uint64_t lsn);
+void committer_hold(struct committer *c);
+void committer_unhold(struct committer *c);
+
+struct committer_stats {
+    uint64_t appends, appended_bytes, syncs, sync_us_total, sync_us_max;
+    uint64_t start_lsn, end_lsn, synced_lsn;
+};
+void committer_stats(struct committer *c, struct committer_stats *ret_stats);

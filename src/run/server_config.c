@@ -1,0 +1,69 @@
+/* CONFIG SET and CONFIG REWRITE meet the process. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/logger.h"
+#include "base/status.h"
+#include "run/disk_posix.h"
+#include "run/server_private.h"
+
+void server_config_changed(void *ctx)
+{
+    struct server *server = ctx;
+    const struct settings *s = __atomic_load_n(&server->shared.node->settings, __ATOMIC_ACQUIRE);
+    logger_set_level((enum log_level)s->log_level);
+}
+
+/* Splits a path into its directory, opened, and the name in it. */
+static int open_directory_of(const char *path, struct disk **ret_disk, const char **ret_name)
+{
+    char directory[1024];
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        snprintf(directory, sizeof(directory), ".");
+    else if (slash == path)
+        snprintf(directory, sizeof(directory), "/");
+    else if ((size_t)(slash - path) >= sizeof(directory))
+        return ST_LIMIT;
+    else
+        snprintf(directory, sizeof(directory), "%.*s", (int)(slash - path), path);
+    *ret_name = slash == NULL ? path : slash + 1;
+    return disk_posix_open(directory, false, ret_disk);
+}
+
+static int rewrite(const struct settings *s)
+{
+    BUFFER_AUTO struct buffer text = {0};
+    struct disk *disk = NULL;
+    const char *name;
+    uint8_t *old = NULL;
+    size_t old_len = 0;
+    int st = open_directory_of(s->file, &disk, &name);
+    if (st < 0)
+        return st;
+    st = disk_read_file(disk, name, CONFIG_FILE_BYTES_MAX, &old, &old_len);
+    if (st == ST_NOTFOUND) /* somebody removed it: write it anew */
+        st = 0;
+    if (st == 0) {
+        config_rewrite(s, slice_make(old, old_len), &text);
+        st = disk_replace_file(disk, name, buffer_slice(&text));
+    }
+    free(old);
+    disk_posix_close(disk);
+    return st;
+}
+
+int server_config_rewrite(void *ctx, char *error, size_t error_bytes)
+{
+    struct server *server = ctx;
+    const struct settings *s = __atomic_load_n(&server->shared.node->settings, __ATOMIC_ACQUIRE);
+    if (s->file == NULL) {
+        snprintf(error, error_bytes, "The server is running without a config file");
+        return ST_UNSUPPORTED;
+    }
+    int st = rewrite(s);
+    if (st < 0)
+        snprintf(error, error_bytes, "Rewriting config file: %s", status_text(st));
+    return st;
+}

@@ -1,0 +1,560 @@
+#include <stdio.h>
+
+#include "command/fake_expect.h"
+
+static struct fake_node *node;
+static struct fake_client *client;
+
+static int setup(void **state)
+{
+    node = fake_node_create(1);
+    client = fake_connect(node, 0);
+    return 0;
+}
+
+static int setup_sharded(void **state)
+{
+    node = fake_node_create(3);
+    client = fake_connect(node, 1);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fake_disconnect(client);
+    struct settings *settings = node->settings;
+    fake_node_free(node);
+    settings_unref(settings);
+    return 0;
+}
+
+static struct engine *engine(void)
+{
+    return node->shards[0].engine;
+}
+
+static void test_basics(void **state)
+{
+    fake_expect(client, "PING\r\n", "+PONG\r\n");
+    fake_expect(client, "SET k v\r\nGET k\r\nget none\r\n", "+OK\r\n$1\r\nv\r\n$-1\r\n");
+    fake_expect(client, "*2\r\n$4\r\nECHO\r\n$3\r\na\r\n\r\n", "$3\r\na\r\n\r\n");
+    fake_expect(client, "put a 1\r\nread a\r\ndelete a\r\nread a\r\n",
+                "+OK\r\n$1\r\n1\r\n:1\r\n$-1\r\n");
+    fake_expect(client, "*0\r\n\r\n*-1\r\nPING x\r\n", "$1\r\nx\r\n");
+    fake_expect(client, "MSET a 1 b 2\r\nMGET a b c\r\nDEL a b c\r\n",
+                "+OK\r\n*3\r\n$1\r\n1\r\n$1\r\n2\r\n$-1\r\n:2\r\n");
+}
+
+static void test_every_split(void **state)
+{
+    static const char sent[] = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nhello\r\nGET k\r\n"
+                               "*2\r\n$6\r\nAPPEND\r\n$1\r\nk\r\nPING\n";
+    static const char wanted[] =
+        "+OK\r\n$5\r\nhello\r\n-ERR wrong number of arguments for 'append' command\r\n+PONG\r\n";
+    for (size_t piece = 1; piece < sizeof(sent); piece++) {
+        client->read_piece = piece;
+        fake_expect(client, sent, wanted);
+    }
+}
+
+static void test_unknown(void **state)
+{
+    fake_expect(client, "FOO a bc\r\n",
+                "-ERR unknown command 'FOO', with args beginning with: 'a' 'bc' \r\n");
+    fake_expect(client, "CLIENT BAR\r\n", "-ERR unknown subcommand 'BAR'. Try CLIENT HELP.\r\n");
+    fake_expect(client, "CLIENT\r\n", "-ERR wrong number of arguments for 'client' command\r\n");
+    fake_expect(client, "client|id\r\n",
+                "-ERR unknown command 'client|id', with args beginning with: \r\n");
+    fake_expect(client, "GET\r\n", "-ERR wrong number of arguments for 'get' command\r\n");
+    fake_expect(client, "LPUSH a b\r\n",
+                "-ERR unknown command 'LPUSH', with args beginning with: 'a' 'b' (Torc stores "
+                "strings: it has no lists, hashes, sets, sorted sets, streams, channels or "
+                "scripts)\r\n");
+}
+
+static void test_protocol_error_closes(void **state)
+{
+    fake_expect(client, "PING\r\n*1\r\n+x\r\n",
+                "+PONG\r\n-ERR Protocol error: expected '$', got "
+                "'+'\r\n");
+    assert_int_equal(client->state, SESSION_CLOSING);
+}
+
+static void test_http_is_cut(void **state)
+{
+    fake_expect(client, "POST / HTTP/1.1\r\n", "");
+    assert_true(client->killed);
+}
+
+static void test_quit(void **state)
+{
+    fake_expect(client, "SET a 1\r\nQUIT\r\nSET a 2\r\n", "+OK\r\n+OK\r\n");
+    assert_int_equal(client->state, SESSION_CLOSING);
+}
+
+static void test_cold_keys_are_fetched_and_order_kept(void **state)
+{
+    fake_expect(client, "MSET a 1 b 2\r\n", "+OK\r\n");
+    fake_engine_chill(engine());
+    fake_expect(client, "SET c 3\r\nMGET a b\r\nPING\r\n", "+OK\r\n");
+    assert_int_equal(client->state, SESSION_BLOCKED);
+    fake_engine_work(engine());
+    assert_int_equal(engine()->fetched, 2);
+    fake_settle(client);
+    fake_expect(client, "", "");
+    fake_expect(client, "MGET a b c\r\n", "*3\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n");
+}
+
+static void test_cold_reply_comes_once(void **state)
+{
+    fake_expect(client, "MSET a 1 b 2\r\n", "+OK\r\n");
+    fake_engine_chill(engine());
+    fake_expect(client, "GETSET a 9\r\nPING\r\n", "");
+    fake_engine_work(engine());
+    buffer_clear(&client->out);
+    fake_settle(client);
+    assert_true(slice_equal(buffer_slice(&client->out), slice_str("$1\r\n1\r\n+PONG\r\n")));
+}
+
+static void test_blind_writes_do_not_fetch(void **state)
+{
+    fake_expect(client, "MSET a 1 b 2\r\n", "+OK\r\n");
+    fake_engine_chill(engine());
+    fake_expect(client, "SET a 5\r\nMSET b 6\r\nMGET a b\r\n",
+                "+OK\r\n+OK\r\n*2\r\n$1\r\n5\r\n$1\r\n6\r\n");
+    assert_int_equal(engine()->fetched, 0);
+}
+
+static void test_fetch_error_is_answered(void **state)
+{
+    fake_expect(client, "SET a 1\r\n", "+OK\r\n");
+    fake_engine_chill(engine());
+    engine()->fetch_status = ST_IO;
+    fake_expect(client, "GET a\r\nPING\r\n", "");
+    fake_engine_work(engine());
+    buffer_clear(&client->out);
+    fake_settle(client);
+    assert_true(
+        slice_equal(buffer_slice(&client->out),
+                    slice_str("-ERR reading from disk failed: input/output error\r\n+PONG\r\n")));
+}
+
+static void test_gone_while_fetching(void **state)
+{
+    fake_expect(client, "SET a 1\r\n", "+OK\r\n");
+    fake_engine_chill(engine());
+    fake_expect(client, "GET a\r\n", "");
+    fake_disconnect(client);
+    fake_engine_work(engine());
+    client = fake_connect(node, 0);
+    fake_settle(client);
+}
+
+static void test_transactions(void **state)
+{
+    fake_expect(client, "EXEC\r\nDISCARD\r\nMULTI\r\nMULTI\r\nWATCH a\r\nDISCARD\r\n",
+                "-ERR EXEC without MULTI\r\n-ERR DISCARD without MULTI\r\n+OK\r\n"
+                "-ERR MULTI calls can not be nested\r\n-ERR WATCH inside MULTI is not allowed\r\n"
+                "+OK\r\n");
+    fake_expect(client, "MULTI\r\nSET a 1\r\nINCR a\r\nSELECT 1\r\nSET a x\r\nINCR a\r\nEXEC\r\n",
+                "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*5\r\n+OK\r\n:2\r\n"
+                "+OK\r\n+OK\r\n-ERR value is not an integer or out of range\r\n");
+    fake_expect(client, "GET a\r\nSELECT 0\r\nGET a\r\n", "$1\r\nx\r\n+OK\r\n$1\r\n2\r\n");
+    fake_expect(client, "MULTI\r\nNOPE\r\nSET a 7\r\nEXEC\r\nGET a\r\n",
+                "+OK\r\n-ERR unknown command 'NOPE', with args beginning with: \r\n+QUEUED\r\n"
+                "-EXECABORT Transaction discarded because of previous errors.\r\n$1\r\n2\r\n");
+    fake_expect(client, "MULTI\r\nEXEC\r\n", "+OK\r\n*0\r\n");
+}
+
+static void test_transaction_with_cold_keys(void **state)
+{
+    fake_expect(client, "MSET a 1 b 2\r\n", "+OK\r\n");
+    fake_engine_chill(engine());
+    fake_expect(client, "MULTI\r\nINCR a\r\nINCR b\r\nCOPY a c\r\nEXEC\r\n",
+                "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n");
+    fake_engine_work(engine());
+    buffer_clear(&client->out);
+    fake_settle(client);
+    assert_true(slice_equal(buffer_slice(&client->out), slice_str("*3\r\n:2\r\n:3\r\n:1\r\n")));
+}
+
+/* What could not be one log record is refused before anything is done. */
+static void test_transaction_that_writes_too_much(void **state)
+{
+    BUFFER_AUTO struct buffer sent = {0};
+    buffer_append_str(&sent, "SETRANGE big 10000000 x\r\nMULTI\r\n");
+    for (int i = 0; i < 30; i++)
+        buffer_printf(&sent, "COPY big copy%d\r\n", i);
+    assert_int_equal(fake_send(client, sent.data, sent.len), 0);
+    fake_expect(client, "EXEC\r\nEXISTS big copy0\r\n",
+                "-EXECABORT Transaction discarded because it may write more than 256 "
+                "MiB\r\n:1\r\n");
+    fake_expect(client, "MULTI\r\nCOPY big a\r\nCOPY big b\r\nEXEC\r\nEXISTS a b\r\n",
+                "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:1\r\n:1\r\n:2\r\n");
+}
+
+static void test_watch(void **state)
+{
+    struct fake_client *other = fake_connect(node, 0);
+    fake_expect(client, "SET a 1\r\nWATCH a none\r\nMULTI\r\nSET b 1\r\nEXEC\r\n",
+                "+OK\r\n+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+    fake_expect(client, "WATCH a\r\nMULTI\r\nSET b 2\r\n", "+OK\r\n+OK\r\n+QUEUED\r\n");
+    fake_expect(other, "SET a 1\r\n", "+OK\r\n"); /* the same value, but written */
+    fake_expect(client, "EXEC\r\nGET b\r\n", "*-1\r\n$1\r\n1\r\n");
+    fake_expect(client, "WATCH none\r\n", "+OK\r\n");
+    fake_expect(other, "SET none 1\r\nDEL none\r\n", "+OK\r\n:1\r\n");
+    fake_expect(client, "MULTI\r\nPING\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n*-1\r\n");
+    fake_expect(client, "WATCH none\r\nMULTI\r\nPING\r\nEXEC\r\n",
+                "+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n+PONG\r\n");
+    fake_expect(client, "WATCH none\r\n", "+OK\r\n");
+    fake_expect(other, "SET none 1\r\n", "+OK\r\n");
+    fake_expect(client, "MULTI\r\nPING\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n*-1\r\n");
+    fake_disconnect(other);
+}
+
+static void test_output_waits_for_the_sync(void **state)
+{
+    node->node->commit_on_sync = true;
+    fake_expect(client, "PING\r\n", "+PONG\r\n");
+    fake_expect(client, "PING\r\nSET a 1\r\nPING\r\n", "+PONG\r\n");
+    struct fake_client *reader = fake_connect(node, 0);
+    fake_expect(reader, "GET a\r\n", "");
+    fake_expect(reader, "GET b\r\n", "");
+    node->synced_lsn = node->lsn;
+    shard_synced(node->shards[0].shard, node->lsn);
+    buffer_clear(&client->out);
+    fake_settle(client);
+    assert_true(slice_equal(buffer_slice(&client->out), slice_str("+OK\r\n+PONG\r\n")));
+    fake_settle(reader);
+    assert_true(slice_equal(buffer_slice(&reader->out), slice_str("$1\r\n1\r\n$-1\r\n")));
+    fake_disconnect(reader);
+}
+
+static void test_auth(void **state)
+{
+    char error[CONFIG_ERROR_BYTES];
+    struct settings *set = settings_clone(node->settings);
+    assert_int_equal(config_set(set, CONFIG_INDEX_password, slice_str("s3cret"), FROM_FLAG, error),
+                     0);
+    node->node->settings = set;
+    struct fake_client *c = fake_connect(node, 0);
+    fake_expect(c, "GET a\r\n", "-NOAUTH Authentication required.\r\n");
+    fake_expect(c, "AUTH wrong\r\nAUTH default s3cre\r\nAUTH nobody s3cret\r\n",
+                "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+                "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+                "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+    fake_expect(c, "HELLO 3\r\n",
+                "-NOAUTH HELLO must be called with the client already authenticated, otherwise "
+                "the HELLO AUTH <user> <pass> option can be used to authenticate the "
+                "client and select the RESP protocol version at the same time\r\n");
+    fake_expect(c, "AUTH s3cret\r\nGET a\r\n", "+OK\r\n$-1\r\n");
+    fake_disconnect(c);
+    c = fake_connect(node, 0);
+    fake_expect(c, "*11\r\n", "-ERR Protocol error: unauthenticated multibulk length\r\n");
+    fake_disconnect(c);
+    c = fake_connect(node, 0);
+    fake_expect(c, "*2\r\n$4\r\nPING\r\n$16385\r\n",
+                "-ERR Protocol error: unauthenticated bulk length\r\n");
+    fake_disconnect(c);
+    node->node->settings = node->settings;
+    settings_unref(set);
+}
+
+static void test_hello(void **state)
+{
+    fake_expect(client, "HELLO 4\r\n", "-NOPROTO unsupported protocol version\r\n");
+    fake_expect(client, "HELLO x\r\n",
+                "-ERR Protocol version is not an integer or out of range\r\n");
+    fake_expect(client, "HELLO 3 FOO\r\n", "-ERR Syntax error in HELLO option 'FOO'\r\n");
+    buffer_clear(&client->out);
+    assert_int_equal(fake_send(client, "HELLO 3\r\n", 9), 0);
+    assert_memory_equal(client->out.data, "%7\r\n", 4);
+    fake_expect(client, "GET none\r\n", "_\r\n");
+    fake_expect(client, "RESET\r\nGET none\r\n", "+RESET\r\n$-1\r\n");
+}
+
+static void test_disk_full(void **state)
+{
+    fake_expect(client, "SET a 1\r\n", "+OK\r\n");
+    node->full = true;
+    fake_expect(client, "SET a 2\r\nGET a\r\n",
+                "-DISKFULL no space left for writes; reads go on, and writes resume when there is "
+                "room\r\n$1\r\n1\r\n");
+    node->full = false;
+    fake_expect(client, "SET a 2\r\n", "+OK\r\n");
+}
+
+static void test_back_pressure(void **state)
+{
+    engine()->pressure = 500;
+    fake_expect(client, "SET a 1\r\nGET a\r\n", "");
+    assert_int_equal(client->state, SESSION_BLOCKED);
+    buffer_clear(&client->out);
+    fake_sleep(client, 20000);
+    assert_true(slice_equal(buffer_slice(&client->out), slice_str("+OK\r\n$1\r\n1\r\n")));
+    engine()->pressure = 1000;
+    fake_expect(client, "GET a\r\nSET a 2\r\n", "$1\r\n1\r\n");
+    fake_sleep(client, 100000);
+    assert_int_equal(client->state, SESSION_BLOCKED);
+    engine()->pressure = 0;
+    buffer_clear(&client->out);
+    fake_sleep(client, 100000);
+    assert_true(slice_equal(buffer_slice(&client->out), slice_str("+OK\r\n")));
+}
+
+static void test_lengths(void **state)
+{
+    BUFFER_AUTO struct buffer sent = {0};
+    uint8_t *to = buffer_reserve(&sent, 70000);
+    memset(to, 'k', 70000);
+    BUFFER_AUTO struct buffer line = {0};
+    buffer_append_str(&line, "*3\r\n$3\r\nSET\r\n$65537\r\n");
+    buffer_append(&line, to, 65537);
+    buffer_append_str(&line, "\r\n$1\r\nv\r\n*3\r\n$3\r\nSET\r\n$65536\r\n");
+    buffer_append(&line, to, 65536);
+    buffer_append_str(&line, "\r\n$1\r\nv\r\n");
+    fake_expect_bytes(client, buffer_slice(&line),
+                      slice_str("-ERR key is longer than key-bytes-max (65536 bytes)\r\n+OK\r\n"));
+    fake_expect(client, "MULTI\r\n", "+OK\r\n");
+}
+
+static void test_deep_pipeline(void **state)
+{
+    BUFFER_AUTO struct buffer sent = {0};
+    BUFFER_AUTO struct buffer wanted = {0};
+    for (int i = 0; i < 5000; i++) {
+        buffer_printf(&sent, "*3\r\n$3\r\nSET\r\n$5\r\n%05d\r\n$5\r\n%05d\r\nGET %05d\r\n", i, i,
+                      i);
+        buffer_printf(&wanted, "+OK\r\n$5\r\n%05d\r\n", i);
+    }
+    fake_expect_bytes(client, buffer_slice(&sent), buffer_slice(&wanted));
+}
+
+static void test_big_values(void **state)
+{
+    BUFFER_AUTO struct buffer sent = {0};
+    BUFFER_AUTO struct buffer value = {0};
+    for (int i = 0; i < 300000; i++)
+        buffer_append_u8(&value, (uint8_t)(i * 7 + i / 256));
+    buffer_printf(&sent, "PING\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%zu\r\n", value.len);
+    buffer_append_slice(&sent, buffer_slice(&value));
+    buffer_append_str(&sent, "\r\nGET k\r\n");
+    BUFFER_AUTO struct buffer wanted = {0};
+    buffer_printf(&wanted, "+PONG\r\n+OK\r\n$%zu\r\n", value.len);
+    buffer_append_slice(&wanted, buffer_slice(&value));
+    buffer_append_str(&wanted, "\r\n");
+    size_t pieces[] = {0, 1, 1000, 32768, 100000};
+    for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
+        client->read_piece = pieces[i];
+        fake_expect_bytes(client, buffer_slice(&sent), buffer_slice(&wanted));
+    }
+}
+
+static void test_end_of_input(void **state)
+{
+    fake_expect(client, "SET a 1\r\n", "+OK\r\n");
+    session_end(client->session);
+    client->runnable = true;
+    fake_settle(client);
+    assert_int_equal(client->state, SESSION_CLOSING);
+}
+
+static void test_idle_timeout(void **state)
+{
+    fake_expect(client, "PING\r\n", "+PONG\r\n");
+    node->mono_us += 3600 * UINT64_C(1000000);
+    assert_true(session_tick(client->session));
+    fake_expect(client, "SET a 1\r\nGET a\r\n", "+OK\r\n$1\r\n1\r\n");
+    node->settings->timeout = 10;
+    assert_true(session_tick(client->session));
+    node->mono_us += 11 * 1000000;
+    assert_false(session_tick(client->session));
+}
+
+/* --- several shards --- */
+
+static void test_sharded(void **state)
+{
+    fake_expect(client, "MSET a 1 b 2 c 3 d 4 e 5 f 6\r\nMGET a b c d e f g\r\n",
+                "+OK\r\n*7\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n$1\r\n4\r\n$1\r\n5\r\n$1\r\n6\r\n"
+                "$-1\r\n");
+    fake_expect(client, "GET a\r\nINCR b\r\nPING\r\nAPPEND c x\r\nGET c\r\n",
+                "$1\r\n1\r\n:3\r\n+PONG\r\n:2\r\n$2\r\n3x\r\n");
+    fake_expect(client, "MULTI\r\nINCR a\r\nINCR b\r\nINCR d\r\nEXEC\r\n",
+                "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n:2\r\n:4\r\n:5\r\n");
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(map_count(node->shards[i].engine->rows) > 0);
+        fake_engine_chill(node->shards[i].engine);
+    }
+    fake_expect(client, "MGET a b c d e f\r\n", "");
+    for (unsigned i = 0; i < 3; i++)
+        fake_engine_work(node->shards[i].engine);
+    buffer_clear(&client->out);
+    fake_settle(client);
+    assert_true(slice_equal(
+        buffer_slice(&client->out),
+        slice_str("*6\r\n$1\r\n2\r\n$1\r\n4\r\n$2\r\n3x\r\n$1\r\n5\r\n$1\r\n5\r\n$1\r\n6\r\n")));
+}
+
+static struct shard_metrics home_metrics(void)
+{
+    return node->node->metrics[1];
+}
+
+/* Keys of all shards in one pipeline: each is run by its own shard, replies come in order. */
+static void test_forwarded(void **state)
+{
+    BUFFER_AUTO struct buffer sent = {0};
+    BUFFER_AUTO struct buffer wanted = {0};
+    for (int i = 0; i < 500; i++) {
+        buffer_printf(&sent, "SET k%d v%d\r\nAPPEND k%d x\r\nGET k%d\r\n", i, i, i, i);
+        char value[16];
+        int len = snprintf(value, sizeof(value), "v%dx", i);
+        buffer_printf(&wanted, "+OK\r\n:%d\r\n$%d\r\n%s\r\n", len, len, value);
+    }
+    fake_expect_bytes(client, buffer_slice(&sent), buffer_slice(&wanted));
+    assert_true(home_metrics().commands_forwarded > 500);
+    assert_int_equal(home_metrics().shard_holds, 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(map_count(node->shards[i].engine->rows) > 100);
+}
+
+static void test_forwarded_errors_and_barriers(void **state)
+{
+    fake_expect(
+        client,
+        "SET a 1\r\nSET b 2\r\nSET c 3\r\nNOPE\r\nINCR\r\nINCR a\r\nMGET a b c\r\nSELECT 1\r\n"
+        "GET a\r\nGET b\r\nSELECT 0\r\nGET b\r\nMULTI\r\nGET c\r\nEXEC\r\nPING\r\nGET a\r\n",
+        "+OK\r\n+OK\r\n+OK\r\n-ERR unknown command 'NOPE', with args beginning with: \r\n"
+        "-ERR wrong number of arguments for 'incr' command\r\n:2\r\n"
+        "*3\r\n$1\r\n2\r\n$1\r\n2\r\n$1\r\n3\r\n+OK\r\n$-1\r\n$-1\r\n+OK\r\n$1\r\n2\r\n+OK\r\n"
+        "+QUEUED\r\n*1\r\n$1\r\n3\r\n+PONG\r\n$1\r\n2\r\n");
+}
+
+static void chill_all(void)
+{
+    for (unsigned i = 0; i < 3; i++)
+        fake_engine_chill(node->shards[i].engine);
+}
+
+static void work_all(struct fake_client *c)
+{
+    for (int round = 0; round < 8; round++) {
+        for (unsigned i = 0; i < 3; i++)
+            fake_engine_work(node->shards[i].engine);
+        fake_settle(c);
+    }
+}
+
+static void test_forwarded_to_cold_keys(void **state)
+{
+    fake_expect(client, "MSET a 1 b 2 c 3 d 4 e 5\r\n", "+OK\r\n");
+    chill_all();
+    fake_expect(client, "GET a\r\nGET b\r\nINCR c\r\nGET c\r\nGET d\r\nGET e\r\nPING\r\n", "");
+    buffer_clear(&client->out);
+    work_all(client);
+    assert_true(slice_equal(
+        buffer_slice(&client->out),
+        slice_str("$1\r\n1\r\n$1\r\n2\r\n:4\r\n$1\r\n4\r\n$1\r\n4\r\n$1\r\n5\r\n+PONG\r\n")));
+}
+
+static void test_gone_while_forwarded(void **state)
+{
+    fake_expect(client, "MSET a 1 b 2 c 3 d 4 e 5\r\n", "+OK\r\n");
+    chill_all();
+    fake_expect(client, "GET a\r\nGET b\r\nINCR c\r\nGET d\r\nGET e\r\n", "");
+    fake_disconnect(client);
+    client = fake_connect(node, 1);
+    work_all(client);
+    assert_int_equal(fake_send(client, "PING\r\nGET c\r\n", 13), 0);
+    work_all(client);
+    assert_true(slice_equal(buffer_slice(&client->out), slice_str("+PONG\r\n$1\r\n3\r\n")) ||
+                slice_equal(buffer_slice(&client->out), slice_str("+PONG\r\n$1\r\n4\r\n")));
+}
+
+static void test_forwarded_writes_wait_for_pressure(void **state)
+{
+    for (unsigned i = 0; i < 3; i++)
+        node->shards[i].engine->pressure = 1000;
+    fake_expect(client, "SET a 1\r\nSET b 2\r\nSET c 3\r\n", "");
+    fake_sleep(client, 50000);
+    fake_expect(client, "", "");
+    for (unsigned i = 0; i < 3; i++)
+        node->shards[i].engine->pressure = 0;
+    buffer_clear(&client->out);
+    for (int i = 0; i < 5; i++)
+        fake_sleep(client, 20000);
+    assert_true(slice_equal(buffer_slice(&client->out), slice_str("+OK\r\n+OK\r\n+OK\r\n")));
+}
+
+/* Under fsync always a forwarded reply leaves after the sync of the shard that ran it. */
+static void test_forwarded_waits_for_the_sync(void **state)
+{
+    node->node->commit_on_sync = true;
+    fake_expect(client, "SET a 1\r\nSET b 2\r\nSET c 3\r\nPING\r\n", "");
+    node->synced_lsn = node->lsn;
+    buffer_clear(&client->out);
+    fake_settle(client);
+    fake_settle(client);
+    assert_true(
+        slice_equal(buffer_slice(&client->out), slice_str("+OK\r\n+OK\r\n+OK\r\n+PONG\r\n")));
+}
+
+static void test_watch_over_shards(void **state)
+{
+    struct fake_client *other = fake_connect(node, 2);
+    static const char *const keys[] = {"a", "b", "c", "d", "e", "f"};
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        char line[64];
+        fake_expect(client, "WATCH a b c d e f\r\n", "+OK\r\n");
+        fake_expect(client, "MULTI\r\nPING\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n*1\r\n+PONG\r\n");
+        fake_expect(client, "WATCH a b c d e f\r\n", "+OK\r\n");
+        snprintf(line, sizeof(line), "SET %s x\r\n", keys[i]);
+        fake_expect(other, line, "+OK\r\n");
+        fake_expect(client, "MULTI\r\nPING\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n*-1\r\n");
+        fake_expect(client, "WATCH a b c d e f\r\nUNWATCH\r\n", "+OK\r\n+OK\r\n");
+    }
+    fake_disconnect(other);
+}
+
+int main(void)
+{
+#define T(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TS(name) cmocka_unit_test_setup_teardown(name, setup_sharded, teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_basics),
+        T(test_every_split),
+        T(test_unknown),
+        T(test_protocol_error_closes),
+        T(test_http_is_cut),
+        T(test_quit),
+        T(test_cold_keys_are_fetched_and_order_kept),
+        T(test_cold_reply_comes_once),
+        T(test_blind_writes_do_not_fetch),
+        T(test_fetch_error_is_answered),
+        T(test_gone_while_fetching),
+        T(test_transactions),
+        T(test_transaction_with_cold_keys),
+        T(test_watch),
+        T(test_transaction_that_writes_too_much),
+        T(test_output_waits_for_the_sync),
+        T(test_auth),
+        T(test_hello),
+        T(test_disk_full),
+        T(test_back_pressure),
+        T(test_lengths),
+        T(test_deep_pipeline),
+        T(test_big_values),
+        T(test_end_of_input),
+        T(test_idle_timeout),
+        TS(test_sharded),
+        TS(test_forwarded),
+        TS(test_forwarded_errors_and_barriers),
+        TS(test_forwarded_to_cold_keys),
+        TS(test_gone_while_forwarded),
+        TS(test_forwarded_writes_wait_for_pressure),
+        TS(test_forwarded_waits_for_the_sync),
+        TS(test_watch_over_shards),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
