@@ -645,11 +645,11 @@ void dispatch_held(struct session *s)
 
 /* --- the loop --- */
 
-static void take_batch(struct session *s)
+static void take_batch(struct session *s, int64_t commands_max)
 {
     s->batch_at = s->batch_len = 0;
     resp_release(&s->resp);
-    while (s->batch_len < BATCH_COMMANDS) {
+    while (s->batch_len < BATCH_COMMANDS && s->batch_len < commands_max) {
         struct request *q = &s->batch[s->batch_len];
         enum resp_result result = resp_next(&s->resp, &q->args);
         if (result == RESP_MORE)
@@ -703,13 +703,13 @@ static enum session_state run_commands(struct session *s)
     uint64_t hard = (uint64_t)f->settings->output_limits.of[CLIENT_NORMAL].hard_bytes;
     if (hard > 0 && hard < pause_bytes)
         pause_bytes = hard;
-    for (int budget = RUN_COMMANDS_MAX; budget > 0;) {
+    for (int64_t budget = f->settings->pipelined_commands_max; budget > 0;) {
         if (s->batch_at == s->batch_len) {
-            take_batch(s);
+            take_batch(s, budget);
             if (s->batch_len == 0)
                 return input_needed(s);
         }
-        while (s->batch_at < s->batch_len) {
+        while (s->batch_at < s->batch_len && budget > 0) {
             if (unlikely(output_exceeded(s, pause_bytes)))
                 return s->closing ? SESSION_CLOSING : SESSION_OUTPUT_FULL;
             if (unlikely(!batch_keys_valid(s)))
@@ -725,6 +725,9 @@ static enum session_state run_commands(struct session *s)
     return SESSION_MORE;
 }
 
+/* A session's share of a turn is pipelined-commands-max commands. Those that went to other shards
+ * are waited for before the next share: what is under way is bounded, and the host reads nothing
+ * more meanwhile. */
 enum session_state dispatch_run(struct session *s)
 {
     enum session_state state = run_commands(s);

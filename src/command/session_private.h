@@ -10,10 +10,9 @@
 #include "node/config.h"
 #include "wire/resp.h"
 
-/* Commands parsed, and their keys prefetched, ahead of being executed. */
+/* Commands parsed, and their keys prefetched, ahead of being executed: no more than these, and no
+ * more than pipelined-commands-max. */
 #define BATCH_COMMANDS 32
-/* A session's share of a turn. */
-#define RUN_COMMANDS_MAX 128
 /* With so much output queued a session executes nothing more until some is sent. Above what a
  * client that writes its whole pipeline before it reads anything can be expected to let pile up. */
 #define OUTPUT_PAUSE_BYTES (32u << 20)

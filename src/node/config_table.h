@@ -62,8 +62,8 @@
     X(BYTES, key_bytes_max, "key-bytes-max", NULL, "64kb", 1, 65536, NULL, LIVE, "longest key")    \
     X(BYTES, value_bytes_max, "value-bytes-max", NULL, "64mb", 1, 64 << 20, NULL, LIVE,            \
       "longest value")                                                                             \
-    X(INT, pipelined_commands_max, "pipelined-commands-max", NULL, "1024", 1, 65536, NULL, LIVE,   \
-      "commands of one client under way on other shards at a time; more wait unread")              \
+    X(INT, pipelined_commands_max, "pipelined-commands-max", NULL, "128", 1, 65536, NULL, LIVE,    \
+      "commands of one client executed in a turn or under way on other shards; more wait unread")  \
     X(BYTES, multi_bytes_max, "multi-bytes-max", NULL, "64mb", 1 << 16, INT64_MAX, NULL, LIVE,     \
       "arguments queued by one MULTI")                                                             \
     X(SECRET, password, "password", "requirepass", "", 0, 512, NULL, LIVE,                         \

@@ -22,7 +22,7 @@ static int setup_sharded(void **state)
 static int teardown(void **state)
 {
     fake_disconnect(client);
-    struct settings *settings = node->settings;
+    struct settings *settings = node->node->settings; /* CONFIG SET puts others there */
     fake_node_free(node);
     settings_unref(settings);
     return 0;
@@ -55,6 +55,62 @@ static void test_every_split(void **state)
         client->read_piece = piece;
         fake_expect(client, sent, wanted);
     }
+}
+
+/* Hands input over without running anything. */
+static void put_input(const char *text)
+{
+    void *to;
+    size_t room;
+    session_space(client->session, &to, &room);
+    assert_true(room >= strlen(text));
+    memcpy(to, text, strlen(text));
+    session_received(client->session, strlen(text));
+    client->runnable = true;
+}
+
+static void test_pipelined_commands_max(void **state)
+{
+    fake_expect(client, "CONFIG SET pipelined-commands-max 3\r\n", "+OK\r\n");
+    uint64_t before = node->node->metrics[0].commands_processed;
+    buffer_clear(&client->out);
+    put_input("ECHO a\r\nECHO b\r\nECHO c\r\nECHO d\r\nECHO e\r\n");
+    fake_turn(client->home, client);
+    assert_int_equal(client->state, SESSION_MORE);
+    assert_int_equal(node->node->metrics[0].commands_processed - before, 3);
+    fake_turn(client->home, client);
+    assert_int_equal(client->state, SESSION_IDLE);
+    assert_int_equal(node->node->metrics[0].commands_processed - before, 5);
+    fake_collect(client);
+    assert_true(slice_equal(buffer_slice(&client->out),
+                            slice_str("$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n$1\r\nd\r\n$1\r\ne\r\n")));
+}
+
+/* Also when it is lowered with commands parsed ahead; no more is read while some are under way. */
+static void test_pipelined_commands_max_on_other_shards(void **state)
+{
+    char name[2] = "a", line[32], wanted[32];
+    BUFFER_AUTO struct buffer sent = {0}, answers = {0};
+    uint64_t *forwarded = &node->node->metrics[client->home->shard->id].commands_forwarded;
+    while (node_shard_index(node->node, node_key(node->node, 0, slice_str(name)).partition) != 0)
+        name[0]++;
+    fake_expect(client, "CONFIG SET pipelined-commands-max 4\r\n", "+OK\r\n");
+    for (unsigned i = 1; i <= 10; i++) {
+        snprintf(line, sizeof(line), "INCR %s\r\n", name);
+        snprintf(wanted, sizeof(wanted), ":%u\r\n", i);
+        buffer_append_str(&sent, line);
+        buffer_append_str(&answers, wanted);
+    }
+    buffer_append_u8(&sent, '\0');
+    buffer_clear(&client->out);
+    put_input((const char *)sent.data);
+    fake_turn(client->home, client);
+    assert_int_equal(client->state, SESSION_BLOCKED);
+    assert_int_equal(*forwarded, 4);
+    assert_int_equal(session_run(client->session), SESSION_BLOCKED);
+    fake_settle(client);
+    assert_int_equal(*forwarded, 10);
+    assert_true(slice_equal(buffer_slice(&client->out), buffer_slice(&answers)));
 }
 
 static void test_unknown(void **state)
@@ -524,6 +580,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_basics),
         T(test_every_split),
+        T(test_pipelined_commands_max),
+        TS(test_pipelined_commands_max_on_other_shards),
         T(test_unknown),
         T(test_protocol_error_closes),
         T(test_http_is_cut),
