@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "base/mem.h"
+#include "command/dump.h"
 #include "command/handlers.h"
 #include "command/session_private.h"
 
@@ -228,8 +229,11 @@ static bool lengths_allowed(struct session *s, const struct request *q, struct c
     }
     if (!(cmd->flags & CMD_WRITE))
         return true;
+    uint64_t longest = (uint64_t)s->front->settings->value_bytes_max;
+    if (cmd->handler == cmd_restore)
+        longest += DUMP_OVERHEAD_BYTES_MAX; /* the value inside is looked at when it is unpacked */
     for (int i = 1; i < c->argc; i++) {
-        if (unlikely(c->argv[i].len > (uint64_t)s->front->settings->value_bytes_max)) {
+        if (unlikely(c->argv[i].len > longest)) {
             reject(s, c, "ERR value is longer than value-bytes-max (%lld bytes)",
                    (long long)s->front->settings->value_bytes_max);
             return false;

@@ -12,6 +12,9 @@
 #include "base/buffer.h"
 #include "base/slice.h"
 
+/* What a payload has around the value's bytes, at most. */
+#define DUMP_OVERHEAD_BYTES_MAX 20
+
 void dump_encode(struct buffer *out, struct slice value);
 /* Appends version and checksum to what stands in *out from `start` on. */
 void dump_seal(struct buffer *out, size_t start);

@@ -234,7 +234,7 @@ static bool restore_value(struct call *c, struct buffer *out)
         reply_error(c, "ERR Bad data format: Torc stores strings");
         return false;
     case ST_LIMIT:
-        reply_error(c, "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+        reply_error(c, "ERR string exceeds maximum allowed size (value-bytes-max)");
         return false;
     default:
         reply_error(c, "ERR Bad data format");

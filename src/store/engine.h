@@ -104,7 +104,7 @@ struct engine_scan {
     bool has_start, has_end, start_exclusive; /* [start, end); no bound where has_ is false */
     bool reverse, keys_only;
     uint64_t limit_rows;  /* > 0 */
-    uint64_t limit_bytes; /* ST_LIMIT when the rows found need more */
+    uint64_t limit_bytes; /* ST_LIMIT when the rows found need more; the first is always let in */
     uint64_t now_ms;
     void (*done)(struct engine_scan *scan, int st);
     /* results: valid until engine_scan_free */

@@ -42,7 +42,7 @@ int scan_add(struct scan_impl *s, struct slice key, struct slice value, uint64_t
     if (s->ask.keys_only)
         value.len = 0;
     s->bytes += key.len + value.len + sizeof(struct engine_row);
-    if (s->bytes > s->ask.limit_bytes)
+    if (s->bytes > s->ask.limit_bytes && s->count > 0)
         return ST_LIMIT;
     if (s->count == s->cap) {
         s->cap = s->cap > 0 ? s->cap * 2 : 16;

@@ -181,7 +181,7 @@ static void fake_scan_run(struct engine *e, struct engine_scan *scan)
     scan->rows = rows;
     for (uint64_t i = 0; i < scan->row_count; i++)
         bytes += rows[i].key.len + (scan->keys_only ? 0 : rows[i].value.len);
-    scan->done(scan, bytes > scan->limit_bytes ? ST_LIMIT : 0);
+    scan->done(scan, scan->row_count > 1 && bytes > scan->limit_bytes ? ST_LIMIT : 0);
 }
 
 void engine_scan(struct engine *e, struct engine_scan *scan)

@@ -234,6 +234,32 @@ static void test_transaction_with_cold_keys(void **state)
     assert_true(slice_equal(buffer_slice(&client->out), slice_str("*3\r\n:2\r\n:3\r\n:1\r\n")));
 }
 
+/* DUMP's payload is longer than the value, and goes back in. */
+static void test_dump_of_the_longest_value(void **state)
+{
+    static const unsigned lengths[] = {64, 20000, 1 << 20};
+    for (unsigned i = 0; i < ARRAY_SIZE(lengths); i++) {
+        char line[128], wanted[64];
+        BUFFER_AUTO struct buffer sent = {0};
+        snprintf(line, sizeof(line), "CONFIG SET value-bytes-max %u\r\nSETRANGE long %u x\r\n",
+                 lengths[i], lengths[i] - 1);
+        snprintf(wanted, sizeof(wanted), "+OK\r\n:%u\r\n", lengths[i]);
+        fake_expect(client, line, wanted);
+        buffer_clear(&client->out);
+        assert_int_equal(fake_send(client, "DUMP long\r\n", 11), 0);
+        buffer_append_str(&sent, "*4\r\n$7\r\nRESTORE\r\n$4\r\ncopy\r\n$1\r\n0\r\n");
+        buffer_append_slice(&sent, buffer_slice(&client->out));
+        fake_expect_bytes(client, buffer_slice(&sent), slice_str("+OK\r\n"));
+        snprintf(wanted, sizeof(wanted), ":%u\r\n:1\r\n", lengths[i]);
+        fake_expect(client, "STRLEN copy\r\nDEL copy\r\n", wanted);
+        snprintf(line, sizeof(line), "CONFIG SET value-bytes-max %u\r\n", lengths[i] - 1);
+        fake_expect(client, line, "+OK\r\n");
+        fake_expect_bytes(
+            client, buffer_slice(&sent),
+            slice_str("-ERR string exceeds maximum allowed size (value-bytes-max)\r\n"));
+    }
+}
+
 /* What could not be one log record is refused before anything is done. */
 static void test_transaction_that_writes_too_much(void **state)
 {
@@ -581,6 +607,7 @@ int main(void)
         T(test_basics),
         T(test_every_split),
         T(test_pipelined_commands_max),
+        T(test_dump_of_the_longest_value),
         TS(test_pipelined_commands_max_on_other_shards),
         T(test_unknown),
         T(test_protocol_error_closes),

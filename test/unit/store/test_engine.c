@@ -552,6 +552,15 @@ static void test_scan_limits(void **state)
         turns_and_work(&f);
         assert_int_equal(s.st, ST_LIMIT);
         engine_scan_free(&s.scan);
+        s = scanner_of(&f);
+        s.scan.limit_bytes = 1;
+        s.scan.limit_rows = 1; /* a row may be larger than any limit of many */
+        engine_scan(f.e, &s.scan);
+        turns_and_work(&f);
+        assert_int_equal(s.st, 0);
+        assert_string_equal(letters(&s), "a");
+        assert_true(s.scan.more);
+        engine_scan_free(&s.scan);
         flush(&f);
     }
     finish(&f);
