@@ -36,6 +36,13 @@ static uint64_t wall_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+static uint64_t mono_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
 static uint64_t random_u64(void)
 {
     uint64_t value;
@@ -337,18 +344,16 @@ static void second_signal(int signal)
     _exit(EXIT_FAILURE);
 }
 
-/* Waits for clients to take their replies, no longer than shutdown-timeout. */
+/* Waits for clients to take their replies, no longer than shutdown-timeout as it is now. */
 static void drain(struct server *server)
 {
-    uint64_t waited_us = 0;
-    uint64_t patience_us = (uint64_t)server->settings->shutdown_timeout * 1000000;
+    const struct settings *s = __atomic_load_n(&server->shared.node->settings, __ATOMIC_ACQUIRE);
+    uint64_t end_us = mono_us() + (uint64_t)s->shutdown_timeout * 1000000;
     for (unsigned i = 0; i < server->shared.count; i++)
         shard_thread_call(server->shared.threads[i], thread_drain, NULL);
-    while (atomic_load(&server->shared.clients) > 0 && waited_us < patience_us &&
-           !atomic_load(&server->stop_now)) {
+    while (atomic_load(&server->shared.clients) > 0 && mono_us() < end_us &&
+           !atomic_load(&server->stop_now))
         usleep(DRAIN_POLL_US);
-        waited_us += DRAIN_POLL_US;
-    }
     for (unsigned i = 0; i < server->shared.count; i++)
         shard_thread_call(server->shared.threads[i], thread_close, NULL);
     for (unsigned i = 0; i < server->shared.count; i++)
