@@ -116,6 +116,14 @@ static bool set_pairs(struct call *c, struct settings *s)
         reply_set_error(c, 2, error);
         return false;
     }
+    const struct node_hooks *hooks = &c->node->hooks;
+    for (int i = 2; hooks->config_check != NULL && i < c->argc; i += 2) {
+        unsigned setting = (unsigned)config_find(call_arg(c, i));
+        if (hooks->config_check(hooks->ctx, s, setting, error, sizeof(error)) < 0) {
+            reply_set_error(c, i, error);
+            return false;
+        }
+    }
     return true;
 }
 

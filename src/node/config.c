@@ -138,7 +138,8 @@ static size_t edit_distance(const char *a, struct slice b)
         size_t diagonal = row[0];
         row[0] = i + 1;
         for (size_t j = 0; j < b.len; j++) {
-            size_t change = diagonal + (a[i] != tolower(b.data[j]));
+            int c = b.data[j] == '_' ? '-' : tolower(b.data[j]);
+            size_t change = diagonal + (a[i] != c);
             diagonal = row[j + 1];
             size_t drop = (row[j] < row[j + 1] ? row[j] : row[j + 1]) + 1;
             row[j + 1] = change < drop ? change : drop;

@@ -89,7 +89,8 @@ typedef int config_read_fn(const char *path, size_t max_bytes, char **ret_text, 
 struct config_request {
     bool help, version, markdown;
 };
-/* File (--config, else TORC_CONFIG), then environment, then flags. ST_INVALID with *error set. */
+/* File (--config, else TORC_CONFIG), then environment, then flags. ST_INVALID with *error set. A
+ * TORC_ variable that names no setting is refused, but for those that are known to be others'. */
 int config_load(struct settings *s, int argc, char **argv, char **environment, config_read_fn *read,
                 struct config_request *ret_request, char error[CONFIG_ERROR_BYTES]);
 int config_parse_file(struct settings *s, const char *path, struct slice text,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "node/config.h"
@@ -159,8 +160,28 @@ int config_parse_file(struct settings *s, const char *path, struct slice text,
 
 #define ENVIRONMENT_PREFIX "TORC_"
 
-/* Variables with our prefix that name no setting are others' business (a container platform makes
- * TORC_SERVICE_HOST for a service called torc). */
+/* Variables with our prefix that torcd leaves alone; one that ends in _ stands for all that begin
+ * so. */
+static const char *const foreign_variables[] = {
+    "SERVER",   "USER",       /* the client's; it shares PASSWORD with the server */
+    "BUILD",    "TEST_",      /* of the tree's tools and tests */
+    "SERVICE_", "PORT_7400_", /* Kubernetes makes them for a service called torc */
+};
+
+static bool is_foreign(struct slice name, const char *value)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(foreign_variables); i++) {
+        const char *known = foreign_variables[i];
+        size_t len = strlen(known);
+        bool prefix = known[len - 1] == '_';
+        if (prefix ? name.len > len && memcmp(name.data, known, len) == 0
+                   : slice_equal(name, slice_str(known)))
+            return true;
+    }
+    /* Kubernetes' again: TORC_PORT=tcp://10.0.0.1:7400 */
+    return slice_equal(name, slice_str("PORT")) && strncmp(value, "tcp://", 6) == 0;
+}
+
 static int parse_environment(struct settings *s, char **environment, const char **config_path,
                              char error[CONFIG_ERROR_BYTES])
 {
@@ -176,11 +197,16 @@ static int parse_environment(struct settings *s, char **environment, const char 
                 *config_path = equals + 1;
             continue;
         }
+        if (is_foreign(rest, equals + 1) || slice_equal(rest, slice_str("CONFIG")))
+            continue;
         int index = config_find(rest);
         char where[CONFIG_NAME_BYTES_MAX + 32];
         snprintf(where, sizeof(where), "environment %.*s", (int)(equals - entry), entry);
-        if (index >= 0 &&
-            set_at(s, where, (unsigned)index, slice_str(equals + 1), FROM_ENVIRONMENT, error) != 0)
+        if (index < 0) {
+            error_unknown(error, where, rest);
+            return ST_INVALID;
+        }
+        if (set_at(s, where, (unsigned)index, slice_str(equals + 1), FROM_ENVIRONMENT, error) != 0)
             return ST_INVALID;
     }
     return 0;

@@ -58,6 +58,10 @@ struct node_hooks {
     void (*process)(void *ctx, struct node_process *process);
     int (*snapshot)(void *ctx, struct node_snapshot *snapshot); /* ST_AGAIN: one is under way */
     int (*config_rewrite)(void *ctx, char *error, size_t error_bytes);
+    /* Whether the process can do what `fresh` says of this setting, before CONFIG SET makes it the
+     * node's; else a negative status and why. All shards are held. NULL: it can. */
+    int (*config_check)(void *ctx, const struct settings *fresh, unsigned setting, char *error,
+                        size_t error_bytes);
     /* A setting was changed by CONFIG SET, under the lock of node_config_lock. */
     void (*config_changed)(void *ctx);
 };

@@ -281,7 +281,8 @@ static void refuse(struct shard_thread *t, int fd, const char *text)
 static bool admit(struct shard_thread *t, const struct settings *s)
 {
     unsigned before = atomic_fetch_add_explicit(&t->shared->clients, 1, memory_order_relaxed);
-    if (before < (uint64_t)s->max_clients && before < t->shared->clients_max)
+    if (before < (uint64_t)s->max_clients &&
+        before < atomic_load_explicit(&t->shared->clients_max, memory_order_relaxed))
         return true;
     atomic_fetch_sub_explicit(&t->shared->clients, 1, memory_order_relaxed);
     return false;

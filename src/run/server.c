@@ -22,8 +22,6 @@
 #include "run/server_private.h"
 
 #define PURGE_LAG_MS    600000
-#define FILES_RESERVED  40 /* beside clients: log, cold tier, loops, standard streams */
-#define FILES_MIN       64
 #define FLUSH_THREADS   2
 #define TICK_MS         100
 #define DRAIN_POLL_US   1000
@@ -80,20 +78,18 @@ static int policy_sync_log(void *ctx)
 
 static int files_prepare(struct server *server, char error[CONFIG_ERROR_BYTES])
 {
-    unsigned wanted = (unsigned)server->settings->max_clients + FILES_RESERVED;
-    if (wanted < FILES_MIN)
-        wanted = FILES_MIN;
-    unsigned files = machine_raise_files(wanted);
-    if (files < FILES_MIN) {
+    unsigned files;
+    unsigned clients = server_clients_possible(server->settings->max_clients, &files);
+    if (clients == 0) {
         snprintf(error, CONFIG_ERROR_BYTES,
                  "only %u files may be open (ulimit -n): at least %u are needed", files, FILES_MIN);
         return ST_LIMIT;
     }
-    server->shared.clients_max = files - FILES_RESERVED;
-    if (files < wanted)
+    atomic_store(&server->shared.clients_max, clients);
+    if (clients < server->settings->max_clients)
         log_event(LOG_WARNING, "max_clients_lowered",
                   "from=%" PRId64 " to=%u because=open-files-limit limit=%u",
-                  server->settings->max_clients, server->shared.clients_max, files);
+                  server->settings->max_clients, clients, files);
     return 0;
 }
 
@@ -140,6 +136,7 @@ static int node_make(struct server *server, char error[CONFIG_ERROR_BYTES])
         .process = server_process,
         .snapshot = server_snapshot,
         .config_rewrite = server_config_rewrite,
+        .config_check = server_config_check,
         .config_changed = server_config_changed,
     };
     __atomic_store_n(&server->shared.node, node, __ATOMIC_RELEASE);

@@ -6,7 +6,35 @@
 #include "base/logger.h"
 #include "base/status.h"
 #include "run/disk_posix.h"
+#include "run/machine.h"
 #include "run/server_private.h"
+
+unsigned server_clients_possible(int64_t wanted, unsigned *ret_files)
+{
+    unsigned files = (unsigned)wanted + FILES_RESERVED;
+    files = machine_raise_files(files < FILES_MIN ? FILES_MIN : files);
+    *ret_files = files;
+    return files < FILES_MIN ? 0 : files - FILES_RESERVED;
+}
+
+/* max-clients is the only setting that needs something of the system. */
+int server_config_check(void *ctx, const struct settings *fresh, unsigned setting, char *error,
+                        size_t error_bytes)
+{
+    struct server *server = ctx;
+    if (setting != CONFIG_INDEX_max_clients)
+        return 0;
+    unsigned files, clients = server_clients_possible(fresh->max_clients, &files);
+    if (clients >= fresh->max_clients) {
+        atomic_store(&server->shared.clients_max, clients);
+        return 0;
+    }
+    snprintf(error, error_bytes,
+             "The operating system is not able to handle the specified number of clients, try with "
+             "%u (it lets this process open %u files: ulimit -n, LimitNOFILE)",
+             clients, files);
+    return ST_LIMIT;
+}
 
 void server_config_changed(void *ctx)
 {

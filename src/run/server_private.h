@@ -11,6 +11,9 @@
 #include "run/listener.h"
 #include "run/shard_thread.h"
 
+#define FILES_RESERVED 40 /* beside clients: log, cold tier, loops, standard streams */
+#define FILES_MIN      64
+
 struct server {
     struct settings *settings; /* as at the start: for what can't change */
     struct config_sizes sizes;
@@ -42,7 +45,12 @@ void server_snapshot_wait(struct server *server);
 
 /* server_config.c */
 int server_config_rewrite(void *ctx, char *error, size_t error_bytes);
+int server_config_check(void *ctx, const struct settings *fresh, unsigned setting, char *error,
+                        size_t error_bytes);
 void server_config_changed(void *ctx);
+/* Raises the limit of open files for so many clients as far as it goes. How many there may be then;
+ * 0: not even the server itself has enough. *ret_files: the limit. */
+unsigned server_clients_possible(int64_t wanted, unsigned *ret_files);
 
 /* server_process.c */
 void server_process(void *ctx, struct node_process *process);

@@ -30,7 +30,7 @@ struct shard_thread_shared {
     struct shard_thread *threads[NODE_SHARDS_MAX];
     unsigned count;
     atomic_uint clients;                   /* connected, all threads */
-    unsigned clients_max;                  /* what descriptors allow, beside max-clients */
+    atomic_uint clients_max;               /* what descriptors allow, beside max-clients */
     void (*shutdown)(void *ctx, bool now); /* from any thread */
     void *ctx;
 };

@@ -130,6 +130,28 @@ static void test_environment(void **state)
     assert_int_equal(load(s, NULL, "TORC_DATA_DIR=/d", NULL, NULL, NULL), 0);
     assert_string_equal(s->data_dir, "/d");
     assert_int_equal(load(s, NULL, "TORC_SERVICE_HOST=10.0.0.1", NULL, NULL, NULL), 0);
+    static char *const others[] = {"TORC_SERVER=h:1",     "TORC_USER=u",
+                                   "TORC_BUILD=b",        "TORC_TEST_SEED=1",
+                                   "TORC_PORT=tcp://h:1", "TORC_PORT_7400_TCP_ADDR=h"};
+    for (unsigned i = 0; i < ARRAY_SIZE(others); i++)
+        assert_int_equal(load(s, NULL, others[i], NULL, NULL, NULL), 0);
+    assert_int_equal(load(s, "", NULL, NULL, NULL, NULL), 0); /* TORC_CONFIG itself */
+    static const struct {
+        char *variable;
+        const char *error;
+    } unknown[] = {
+        {"TORC_FSNC=always",
+         "environment TORC_FSNC: unknown setting 'FSNC'; did you mean 'fsync'?"},
+        {"TORC_KEY_BYTE_MAX=1", "environment TORC_KEY_BYTE_MAX: unknown setting 'KEY_BYTE_MAX'; "
+                                "did you mean 'key-bytes-max'?"},
+        {"TORC_NOBODYS=x", "environment TORC_NOBODYS: unknown setting 'NOBODYS'"},
+        {"TORC_TEST_=x", "environment TORC_TEST_: unknown setting 'TEST_'"},
+        {"TORC_=x", "environment TORC_: unknown setting ''"},
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(unknown); i++) {
+        assert_int_equal(load(s, NULL, unknown[i].variable, NULL, NULL, NULL), ST_INVALID);
+        assert_string_equal(error, unknown[i].error);
+    }
     assert_int_equal(load(s, NULL, "TORC_FSYNC=maybe", NULL, NULL, NULL), ST_INVALID);
     assert_string_equal(error, "environment TORC_FSYNC: bad value 'maybe' for 'fsync': argument "
                                "must be one of the following: always, everysec, never, no");
