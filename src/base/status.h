@@ -22,7 +22,8 @@
     X(ST_DENIED, -15, "permission denied")                     \
     X(ST_RANGE, -16, "value out of range")                     \
     X(ST_COLD, -17, "the key must be fetched from disk first") \
-    X(ST_UNSUPPORTED, -18, "not supported")
+    X(ST_UNSUPPORTED, -18, "not supported")                    \
+    X(ST_UNCERTAIN, -19, "the outcome is unknown")
 
 enum status {
     ST_OK = 0,

@@ -34,11 +34,19 @@ struct env_ops {
     uint64_t (*now_mono_us)(struct env *env);
     uint64_t (*now_wall_ms)(struct env *env);
     uint64_t (*random)(struct env *env);
-    /* Writes the batch to the commit log (not yet synced) and empties it. On failure the log is
-     * broken: nothing of this batch may be acknowledged, and the env ends the process. */
+    /* Writes the batch to the commit log (not yet synced); the caller empties it, log_batch_lsn()
+     * tells where its records are. On failure the log is broken: nothing of this batch may be
+     * acknowledged, and the env ends the process. */
     int (*persist)(struct env *env, struct log_batch *batch, uint64_t *ret_lsn);
     /* Position the log is synced to. When it moves, shard_synced() is called. */
     uint64_t (*synced_lsn)(struct env *env);
+    /* Asks for a sync of all that was persisted so far, soon and whatever the policy. */
+    void (*sync)(struct env *env);
+    /* Reads the record at lsn back (store/log.h). Blocks: only from the run() of a work. */
+    int (*log_read)(struct env *env, uint64_t lsn, struct buffer *scratch,
+                    struct log_record *ret_record);
+    /* Fire and forget: the frame may be lost, doubled or overtaken. Copied. */
+    void (*send)(struct env *env, uint64_t node, struct slice frame);
     /* true when the log surely takes `bytes` more; else the caller answers DISKFULL. */
     bool (*log_room)(struct env *env, uint64_t bytes);
     void (*work)(struct env *env, struct work *work);

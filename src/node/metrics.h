@@ -28,6 +28,7 @@
     X(query_limit_disconnections, "clients closed for their query buffer")   \
     X(protocol_errors, "clients closed for a protocol error")                \
     X(scan_cursors_evicted, "SCAN cursors dropped for newer ones")           \
+    X(frames_dropped, "frames to peers that were not sent")                  \
     X(turns, "turns of the shard's loop")
 
 struct shard_metrics {

@@ -132,6 +132,9 @@ static void batch_write(struct shard *s)
     if (s->env->ops->persist(s->env, &s->batch, &lsn) < 0)
         return; /* the env ends the process; this turn is never committed */
     s->lsn = lsn;
+    if (s->written != NULL)
+        s->written->written(s->written, &s->batch, lsn);
+    log_batch_clear(&s->batch);
     if (s->node->commit_on_sync)
         pending_add(s, lsn);
 }

@@ -23,6 +23,12 @@
 
 struct node;
 
+/* Who puts records of his own into the turn's batch (Raft groups) is told when it was written, and
+ * asks log_batch_lsn() where each is. */
+struct shard_written {
+    void (*written)(struct shard_written *w, const struct log_batch *batch, uint64_t end_lsn);
+};
+
 struct shard_pending { /* a turn written to the log but not yet committed */
     uint64_t turn, lsn;
 };
@@ -35,6 +41,7 @@ struct shard {
     struct hlc hlc;
     struct prng prng;
     struct log_batch batch;
+    struct shard_written *written; /* NULL: nobody */
 
     uint64_t now_ms; /* wall time of this turn: never runs backwards; expiry is judged by it */
     uint64_t now_us; /* monotonic, of this turn */

@@ -32,7 +32,8 @@ struct committer {
     uint64_t small_bytes;
     pthread_t sync_thread, keeper_thread;
     bool sync_started, keeper_started, stopping, sync_waits, sync_asked;
-    bool removing; /* the keeper takes dead segments away */
+    bool sync_told; /* `synced` is to be called after the next sync, whatever the policy */
+    bool removing;  /* the keeper takes dead segments away */
     unsigned holds;
     uint64_t truncate_lsn;   /* asked for, while held or not yet done */
     uint64_t oversize_bytes; /* a record so large wants a segment of its own */
@@ -103,6 +104,8 @@ static void sync_once(struct committer *c)
     struct log_sync sync;
     if (!log_sync_begin(c->log, &sync))
         return;
+    bool told = c->sync_told;
+    c->sync_told = false;
     pthread_mutex_unlock(&c->lock);
     uint64_t begin_us = clock_us();
     int st = log_sync_run(&sync);
@@ -119,7 +122,7 @@ static void sync_once(struct committer *c)
         c->stats.sync_us_max = took_us;
     publish(c);
     pthread_cond_broadcast(&c->sync_ended);
-    if (c->options.policy == FSYNC_ALWAYS && c->options.synced != NULL)
+    if ((c->options.policy == FSYNC_ALWAYS || told) && c->options.synced != NULL)
         c->options.synced(c->options.ctx);
 }
 
@@ -177,6 +180,24 @@ int committer_sync(struct committer *c)
         pthread_cond_wait(&c->sync_ended, &c->lock);
     }
     int st = log_status(c->log);
+    pthread_mutex_unlock(&c->lock);
+    return st;
+}
+
+void committer_sync_soon(struct committer *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->sync_asked = true;
+    c->sync_told = true;
+    pthread_cond_signal(&c->sync_due);
+    pthread_mutex_unlock(&c->lock);
+}
+
+int committer_read(struct committer *c, uint64_t lsn, struct buffer *scratch,
+                   struct log_record *ret_record)
+{
+    pthread_mutex_lock(&c->lock);
+    int st = log_read(c->log, lsn, scratch, ret_record);
     pthread_mutex_unlock(&c->lock);
     return st;
 }
@@ -361,8 +382,6 @@ int committer_append(struct committer *c, struct log_batch *batch, uint64_t *ret
     pthread_mutex_unlock(&c->lock);
     if (st != 0)
         broken(c, "append", st); /* what was executed can't be kept: nothing more is answered */
-    else
-        log_batch_clear(batch);
     return st;
 }
 

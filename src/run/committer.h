@@ -25,7 +25,7 @@ struct committer;
 struct committer_options {
     enum config_fsync policy;
     unsigned shards;
-    void (*synced)(void *ctx);         /* after the synced position moved, under `always` */
+    void (*synced)(void *ctx);         /* after a sync, under `always` or when one was asked for */
     void (*broken)(void *ctx, int st); /* NULL: log it and _exit(EXIT_LOG_BROKEN) */
     void *ctx;
 };
@@ -36,8 +36,8 @@ int committer_create(struct disk *disk, struct log *log, const struct committer_
 /* Syncs, writes the clean mark, frees the log. No append may be under way. */
 int committer_close(struct committer *c);
 
-/* Written to the file; the batch is emptied. ST_NOSPACE only if the disk stayed full although
- * committer_room() had promised; any other failure does not return. */
+/* Written to the file; the caller empties the batch. ST_NOSPACE only if the disk stayed full
+ * although committer_room() had promised; any other failure does not return. */
 int committer_append(struct committer *c, struct log_batch *batch, uint64_t *ret_end_lsn);
 /* Whether records of so many bytes surely fit, beside what all shards may have in their batches. */
 bool committer_room(struct committer *c, uint64_t bytes);
@@ -48,6 +48,12 @@ uint64_t committer_synced_lsn(const struct committer *c); /* any thread, no lock
 
 /* Syncs what was appended until now, whatever the policy, and waits for it. */
 int committer_sync(struct committer *c);
+/* The same without waiting: `synced` tells. */
+void committer_sync_soon(struct committer *c);
+
+/* log_read(); blocks, from any thread. */
+int committer_read(struct committer *c, uint64_t lsn, struct buffer *scratch,
+                   struct log_record *ret_record);
 
 /* The log below lsn is not needed any more. Dead segments are recycled in the background. Nothing
  * is cut while a hold is in force (snapshots copy segments meanwhile). */

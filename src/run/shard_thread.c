@@ -57,6 +57,23 @@ static uint64_t real_synced_lsn(struct env *env)
     return committer_synced_lsn(of_env(env)->shared->committer);
 }
 
+static void real_sync(struct env *env)
+{
+    committer_sync_soon(of_env(env)->shared->committer);
+}
+
+static int real_log_read(struct env *env, uint64_t lsn, struct buffer *scratch,
+                         struct log_record *ret_record)
+{
+    return committer_read(of_env(env)->shared->committer, lsn, scratch, ret_record);
+}
+
+/* There are no links to peers yet: as good as lost. */
+static void real_send(struct env *env, uint64_t node, struct slice frame)
+{
+    metrics_add(&of_env(env)->metrics->frames_dropped, 1);
+}
+
 static bool real_log_room(struct env *env, uint64_t bytes)
 {
     return committer_room(of_env(env)->shared->committer, bytes);
@@ -115,6 +132,9 @@ static const struct env_ops real_ops = {
     .random = real_random,
     .persist = real_persist,
     .synced_lsn = real_synced_lsn,
+    .sync = real_sync,
+    .log_read = real_log_read,
+    .send = real_send,
     .log_room = real_log_room,
     .work = real_work,
     .timer = real_timer,
