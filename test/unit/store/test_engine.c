@@ -12,10 +12,10 @@
 #include "base/mem.h"
 #include "base/prng.h"
 #include "base/status.h"
+#include "sim/tier.h"
 #include "store/engine_private.h"
 #include "support/temp_dir.h"
 #include "support/tier_kill.h"
-#include "support/tier_model.h"
 #include "support/work_later.h"
 
 #define PARTITIONS 4

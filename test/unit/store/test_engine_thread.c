@@ -13,9 +13,9 @@
 #include "base/mem.h"
 #include "base/prng.h"
 #include "base/status.h"
+#include "sim/tier.h"
 #include "store/engine_private.h"
 #include "store/engine_scan.h"
-#include "support/tier_model.h"
 
 #define THREADS    3
 #define KEYS       500

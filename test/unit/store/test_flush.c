@@ -11,10 +11,10 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "sim/tier.h"
 #include "store/flush.h"
 #include "support/temp_dir.h"
 #include "support/tier_kill.h"
-#include "support/tier_model.h"
 
 #define NOW_MS  1000
 #define DROPPED 9

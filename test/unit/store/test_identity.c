@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "sim/disk.h"
 #include "store/identity.h"
-#include "support/sim_disk.h"
 
 static const struct identity sample = {
     .cluster_id = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255},

@@ -12,10 +12,10 @@
 #include "base/mem.h"
 #include "base/prng.h"
 #include "base/status.h"
+#include "sim/tier.h"
 #include "store/record.h"
 #include "store/tier.h"
 #include "support/temp_dir.h"
-#include "support/tier_model.h"
 
 #define KEYS 64
 

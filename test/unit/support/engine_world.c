@@ -8,9 +8,9 @@
 #include "base/mem.h"
 #include "base/prng.h"
 #include "base/status.h"
+#include "sim/tier.h"
 #include "store/engine_private.h"
 #include "store/engine_scan.h"
-#include "support/tier_model.h"
 #include "support/work_later.h"
 
 #define KEYS         160

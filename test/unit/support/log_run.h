@@ -9,8 +9,8 @@
 #include <stdint.h>
 
 #include "base/prng.h"
+#include "sim/disk.h"
 #include "store/log.h"
-#include "support/sim_disk.h"
 
 #define LOG_RUN_SEGMENT_BYTES LOG_SEGMENT_BYTES_MIN
 #define LOG_RUN_ID            0x1122334455667788u

@@ -1,9 +1,10 @@
-#include "support/sim_disk.h"
+#include "sim/disk.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/prng.h"
 #include "base/status.h"
@@ -30,7 +31,8 @@ struct inode {
     struct page **pages;
     uint64_t pages_count;
     uint64_t size, durable_size;
-    unsigned links; /* names in either directory, plus pending operations */
+    uint64_t dirty_first, dirty_end; /* no page outside is dirty, or differs from what is durable */
+    bool named;                      /* during a sweep: something refers to it */
 };
 
 struct entry {
@@ -65,6 +67,7 @@ struct sim_disk {
     uint64_t ops, stop_at;
     bool stop_armed, fail_sync, fail_write;
     uint64_t capacity;
+    uint64_t birth, copies;
 };
 
 /* ---- pages ---- */
@@ -87,8 +90,17 @@ static struct page *page_at(struct inode *n, uint64_t index, bool make)
 }
 
 /* The page is about to change: remembers how it was. */
-static void page_touch(struct page *p)
+static void page_touch(struct inode *n, uint64_t index)
 {
+    struct page *p = n->pages[index];
+    if (n->dirty_first == n->dirty_end) {
+        n->dirty_first = index;
+        n->dirty_end = index + 1;
+    } else if (index < n->dirty_first) {
+        n->dirty_first = index;
+    } else if (index >= n->dirty_end) {
+        n->dirty_end = index + 1;
+    }
     if (p->dirty) {
         if (p->versions_count == VERSIONS_MAX) {
             memmove(p->versions, p->versions + 1, (VERSIONS_MAX - 1) * sizeof(*p->versions));
@@ -116,7 +128,7 @@ static void inode_write(struct inode *n, const uint8_t *data, uint64_t len, uint
         if (part > len)
             part = len;
         struct page *p = page_at(n, offset / PAGE_BYTES, true);
-        page_touch(p);
+        page_touch(n, offset / PAGE_BYTES);
         memcpy(p->bytes + at, data, part);
         data += part;
         len -= part;
@@ -126,13 +138,20 @@ static void inode_write(struct inode *n, const uint8_t *data, uint64_t len, uint
 
 static void inode_sync(struct inode *n)
 {
-    for (uint64_t i = 0; i < n->pages_count; i++) {
+    bool differs = false; /* what an earlier sync failed to write still does */
+    for (uint64_t i = n->dirty_first; i < n->dirty_end; i++) {
         struct page *p = n->pages[i];
-        if (p == NULL || !p->dirty)
+        if (p == NULL)
             continue;
-        memcpy(p->durable, p->bytes, PAGE_BYTES);
-        page_settle(p);
+        if (p->dirty) {
+            memcpy(p->durable, p->bytes, PAGE_BYTES);
+            page_settle(p);
+        } else {
+            differs |= memcmp(p->durable, p->bytes, PAGE_BYTES) != 0;
+        }
     }
+    if (!differs)
+        n->dirty_first = n->dirty_end = 0;
     n->durable_size = n->size;
 }
 
@@ -145,7 +164,7 @@ static void inode_zero_beyond(struct inode *n, bool durable_too)
             continue;
         uint64_t from = i == n->size / PAGE_BYTES ? n->size % PAGE_BYTES : 0;
         if (!durable_too)
-            page_touch(p);
+            page_touch(n, i);
         memset(p->bytes + from, 0, PAGE_BYTES - from);
         if (durable_too)
             memset(p->durable + from, 0, PAGE_BYTES - from);
@@ -155,7 +174,7 @@ static void inode_zero_beyond(struct inode *n, bool durable_too)
 static void inode_crash(struct inode *n, struct prng *random)
 {
     bool size_kept = n->size == n->durable_size || prng_below(random, 2) == 0;
-    for (uint64_t i = 0; i < n->pages_count; i++) {
+    for (uint64_t i = n->dirty_first; i < n->dirty_end; i++) {
         struct page *p = n->pages[i];
         if (p == NULL)
             continue;
@@ -171,10 +190,22 @@ static void inode_crash(struct inode *n, struct prng *random)
         memcpy(p->durable, p->bytes, PAGE_BYTES);
         page_settle(p);
     }
+    n->dirty_first = n->dirty_end = 0;
     if (!size_kept)
         n->size = n->durable_size;
     n->durable_size = n->size;
     inode_zero_beyond(n, true);
+}
+
+static void inode_free(struct inode *n)
+{
+    for (uint64_t k = 0; k < n->pages_count; k++) {
+        if (n->pages[k] != NULL)
+            page_settle(n->pages[k]);
+        free(n->pages[k]);
+    }
+    free(n->pages);
+    free(n);
 }
 
 /* ---- names ---- */
@@ -395,7 +426,7 @@ static int sim_sync(struct disk_file *file)
         inode_sync(n);
         return 0;
     }
-    for (uint64_t i = 0; i < n->pages_count; i++) {
+    for (uint64_t i = n->dirty_first; i < n->dirty_end; i++) {
         if (n->pages[i] != NULL)
             page_settle(n->pages[i]); /* clean, readable, and not on the disk */
     }
@@ -478,6 +509,7 @@ struct sim_disk *sim_disk_new(void)
     struct sim_disk *d = mem_zalloc(sizeof(*d));
     d->base.ops = &sim_ops;
     d->dir_ops = mem_alloc(DIR_OPS_MAX * sizeof(*d->dir_ops));
+    d->birth = 1;
     return d;
 }
 
@@ -485,16 +517,8 @@ void sim_disk_free(struct sim_disk *d)
 {
     if (d == NULL)
         return;
-    for (size_t i = 0; i < d->inodes_count; i++) {
-        struct inode *n = d->inodes[i];
-        for (uint64_t k = 0; k < n->pages_count; k++) {
-            if (n->pages[k] != NULL)
-                page_settle(n->pages[k]);
-            free(n->pages[k]);
-        }
-        free(n->pages);
-        free(n);
-    }
+    for (size_t i = 0; i < d->inodes_count; i++)
+        inode_free(d->inodes[i]);
     free(d->inodes);
     free(d->now.entries);
     free(d->durable.entries);
@@ -507,10 +531,35 @@ struct disk *sim_disk_disk(struct sim_disk *d)
     return &d->base;
 }
 
+/* Files that no name leads to are gone once nobody has them open. */
+static void sim_sweep(struct sim_disk *d)
+{
+    for (size_t i = 0; i < d->now.count; i++)
+        d->now.entries[i].inode->named = true;
+    for (size_t i = 0; i < d->durable.count; i++)
+        d->durable.entries[i].inode->named = true;
+    for (size_t i = 0; i < d->dir_ops_count; i++) {
+        if (d->dir_ops[i].inode != NULL)
+            d->dir_ops[i].inode->named = true;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < d->inodes_count; i++) {
+        struct inode *n = d->inodes[i];
+        if (!n->named) {
+            inode_free(n);
+            continue;
+        }
+        n->named = false;
+        d->inodes[kept++] = n;
+    }
+    d->inodes_count = kept;
+}
+
 void sim_disk_kill(struct sim_disk *d)
 {
     d->generation++;
     d->stop_armed = false;
+    sim_sweep(d);
 }
 
 void sim_disk_crash(struct sim_disk *d, uint64_t seed)
@@ -526,9 +575,29 @@ void sim_disk_crash(struct sim_disk *d, uint64_t seed)
         inode_crash(d->inodes[i], &random);
 }
 
-struct sim_disk *sim_disk_clone(const struct sim_disk *d)
+/* A number that neither the disk nor an earlier copy of it has. */
+static uint64_t sim_birth(struct sim_disk *d)
+{
+    uint64_t line[2] = {d->birth, ++d->copies};
+    return hash_bytes(0, line, sizeof(line));
+}
+
+void sim_disk_wipe(struct sim_disk *d)
+{
+    d->now.count = d->durable.count = d->dir_ops_count = 0;
+    d->birth = sim_birth(d);
+    sim_disk_kill(d);
+}
+
+uint64_t sim_disk_birth(const struct sim_disk *d)
+{
+    return d->birth;
+}
+
+struct sim_disk *sim_disk_clone(struct sim_disk *d)
 {
     struct sim_disk *copy = sim_disk_new();
+    copy->birth = sim_birth(d);
     for (size_t i = 0; i < d->now.count; i++) {
         const struct inode *from = d->now.entries[i].inode;
         struct inode *to = sim_inode(copy);
@@ -608,4 +677,44 @@ void sim_disk_flip(struct sim_disk *d, const char *name, uint64_t offset, unsign
     struct page *p = page_at(e->inode, offset / PAGE_BYTES, true);
     p->bytes[offset % PAGE_BYTES] ^= (uint8_t)(1u << bit);
     p->durable[offset % PAGE_BYTES] ^= (uint8_t)(1u << bit);
+}
+
+static uint64_t inode_written(const struct inode *n)
+{
+    uint64_t pages = 0;
+    for (uint64_t i = 0; i < n->pages_count && i * PAGE_BYTES < n->size; i++)
+        pages += n->pages[i] != NULL;
+    return pages;
+}
+
+static void ignore_name(void *ctx, const char *name)
+{
+}
+
+bool sim_disk_rot(struct sim_disk *d, uint64_t seed, const char **ret_name, uint64_t *ret_offset)
+{
+    struct prng random = prng_make(seed);
+    uint64_t written = 0;
+    /* Sorts the names: the pick must not depend on history. */
+    sim_list(&d->base, ignore_name, NULL);
+    for (size_t i = 0; i < d->now.count; i++)
+        written += inode_written(d->now.entries[i].inode);
+    if (written == 0)
+        return false;
+    uint64_t pick = prng_below(&random, written);
+    size_t i = 0;
+    for (; pick >= inode_written(d->now.entries[i].inode); i++)
+        pick -= inode_written(d->now.entries[i].inode);
+    const struct inode *n = d->now.entries[i].inode;
+    uint64_t page = 0;
+    for (;; page++) {
+        if (n->pages[page] != NULL && page * PAGE_BYTES < n->size && pick-- == 0)
+            break;
+    }
+    uint64_t offset = page * PAGE_BYTES, left = n->size - offset;
+    offset += prng_below(&random, left < PAGE_BYTES ? left : PAGE_BYTES);
+    sim_disk_flip(d, d->now.entries[i].name, offset, (unsigned)prng_below(&random, 8));
+    *ret_name = d->now.entries[i].name;
+    *ret_offset = offset;
+    return true;
 }

@@ -1,6 +1,6 @@
 /* All rows of one moment are a `version`: a sorted array of shared rows that never changes once
  * made. A bulk merges into a new version; a snapshot holds on to an old one. */
-#include "support/tier_model.h"
+#include "sim/tier.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -9,11 +9,13 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/prng.h"
 #include "base/status.h"
 #include "store/record.h"
 
 struct model_row {
     uint64_t refs;
+    bool rotten;
     size_t key_len, value_len;
     uint8_t bytes[];
 };
@@ -192,6 +194,8 @@ static int model_get(struct tier *t, struct slice row, bool cached_only, struct 
         const struct model_row *found = version_get(m->now, row);
         if (found == NULL)
             st = ST_NOTFOUND;
+        else if (found->rotten)
+            st = ST_CORRUPT;
         else
             buffer_append_slice(out, row_value(found));
     }
@@ -254,6 +258,8 @@ static int model_iter_next(struct tier_iter *iter, struct slice *ret_row, struct
     if (it->reverse ? it->next == it->first : it->next == it->end)
         return ST_NOTFOUND;
     const struct model_row *row = it->version->rows[it->reverse ? --it->next : it->next++];
+    if (row->rotten)
+        return ST_CORRUPT;
     *ret_row = row_key(row);
     *ret_value = row_value(row);
     return 0;
@@ -332,6 +338,11 @@ static int model_bulk_finish(struct tier_bulk *bulk)
     struct tier_model *m = b->m;
     pthread_mutex_lock(&m->lock);
     int st = step(m, TIER_MODEL_FINISH);
+    if (st == 0 && m->policy.sync_log != NULL) {
+        pthread_mutex_unlock(&m->lock);
+        st = m->policy.sync_log(m->policy.ctx);
+        pthread_mutex_lock(&m->lock);
+    }
     if (st == 0 && b->count > 0) {
         version_merge(&m->now, b->rows, b->count);
         m->bulks++;
@@ -469,6 +480,47 @@ void tier_model_free(struct tier_model *m)
 struct tier *tier_model_tier(struct tier_model *m)
 {
     return &m->base;
+}
+
+void tier_model_policy(struct tier_model *m, const struct tier_policy *policy)
+{
+    m->policy = policy != NULL ? *policy : (struct tier_policy){0};
+}
+
+/* Rows of its own: rot of the one is not rot of the other. */
+static struct version *version_copy(const struct version *v)
+{
+    struct version *copy = version_make(v->count);
+    for (size_t i = 0; i < v->count; i++) {
+        struct model_row *row = row_make(row_key(v->rows[i]), row_value(v->rows[i]));
+        row->rotten = v->rows[i]->rotten;
+        copy->rows[copy->count++] = row;
+    }
+    return copy;
+}
+
+struct tier_model *tier_model_clone(struct tier_model *m)
+{
+    struct tier_model *copy = tier_model_create(NULL);
+    pthread_mutex_lock(&m->lock);
+    version_unref(copy->now);
+    version_unref(copy->meta);
+    copy->now = version_copy(m->now);
+    copy->meta = version_copy(m->meta);
+    copy->cached_percent = m->cached_percent;
+    pthread_mutex_unlock(&m->lock);
+    return copy;
+}
+
+bool tier_model_rot(struct tier_model *m, uint64_t seed)
+{
+    struct prng random = prng_make(seed);
+    pthread_mutex_lock(&m->lock);
+    bool any = m->now->count > 0;
+    if (any)
+        m->now->rows[prng_below(&random, m->now->count)]->rotten = true;
+    pthread_mutex_unlock(&m->lock);
+    return any;
 }
 
 void tier_model_crash_at(struct tier_model *m, uint64_t step_number)

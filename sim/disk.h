@@ -6,9 +6,13 @@
  * to a random point since the last sync_dir (a journaling file system). Everything is decided by
  * the seed.
  *
+ * Who a disk is: sim_disk_birth() is a number that stays with the contents over crashes and that no
+ * copy and no wiped disk shares with what it came from (as a file system's own identity does).
+ *
  * Faults: stop_at_op makes the n-th changing call and all after it fail with ST_IO, as if the
  * process died there (the call itself may have happened in part); fail_sync makes syncs fail and
- * forget the dirty pages, as Linux does; capacity_bytes is a full disk; sim_disk_flip is rot. */
+ * forget the dirty pages, as Linux does; capacity is a full disk; flip and rot are bit rot; wipe
+ * takes everything. */
 #pragma once
 
 #include <stdbool.h>
@@ -30,7 +34,12 @@ void sim_disk_crash(struct sim_disk *d, uint64_t seed);
 void sim_disk_kill(struct sim_disk *d);
 
 /* A new disk with the same contents, all of it durable. */
-struct sim_disk *sim_disk_clone(const struct sim_disk *d);
+struct sim_disk *sim_disk_clone(struct sim_disk *d);
+
+/* Nothing is left of it; the handles are gone as at sim_disk_kill(). */
+void sim_disk_wipe(struct sim_disk *d);
+
+uint64_t sim_disk_birth(const struct sim_disk *d);
 
 void sim_disk_stop_at_op(struct sim_disk *d, uint64_t op); /* counted from now, 0: the next */
 bool sim_disk_stopped(const struct sim_disk *d);           /* whether that moment came */
@@ -44,3 +53,7 @@ uint64_t sim_disk_used(const struct sim_disk *d);
 /* A copy of the contents (the caller frees it), or NULL when there is no such file; and rot. */
 uint8_t *sim_disk_bytes(struct sim_disk *d, const char *name, uint64_t *ret_len);
 void sim_disk_flip(struct sim_disk *d, const char *name, uint64_t offset, unsigned bit);
+
+/* Flips one bit, picked by the seed among all that was ever written to the files there are. false:
+ * there is nothing. */
+bool sim_disk_rot(struct sim_disk *d, uint64_t seed, const char **ret_name, uint64_t *ret_offset);
