@@ -80,6 +80,8 @@ void cmd_setbit(struct call *c)
         return;
     }
     struct buffer *out = copy_grown(c, old.value, (offset >> 3) + 1);
+    if (!call_has_room(c, out->len))
+        return;
     bits_set(out->data, offset, bit);
     call_put(c, call_key(c, 1), buffer_slice(out), expiry_of(&old));
     reply_int(c, before);
@@ -236,6 +238,8 @@ void cmd_bitop(struct call *c)
         reply_int(c, 0);
         return;
     }
+    if (!call_has_room(c, len))
+        return;
     struct buffer *out = NULL;
     for (int i = 3; i < c->argc; i++) {
         struct record r;
@@ -372,13 +376,17 @@ static void bitfield_generic(struct call *c, bool read_only)
         return;
     const struct field_step *steps = (const struct field_step *)parsed.data;
     size_t count = parsed.len / sizeof(steps[0]);
+    uint64_t len = (write_end + 7) >> 3;
+    len = old.value.len > len ? old.value.len : len;
+    if (write_end > 0 && !call_has_room(c, len))
+        return;
     reply_array(c, count);
     if (write_end == 0) {
         for (size_t i = 0; i < count; i++)
             reply_int(c, bits_field_get(old.value, steps[i].offset, steps[i].type));
         return;
     }
-    struct buffer *bytes = copy_grown(c, old.value, (write_end + 7) >> 3);
+    struct buffer *bytes = copy_grown(c, old.value, len);
     for (size_t i = 0; i < count; i++)
         run_step(c, bytes, &steps[i]);
     call_put(c, call_key(c, 1), buffer_slice(bytes), expiry_of(&old));

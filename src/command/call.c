@@ -132,6 +132,19 @@ int call_read_any(struct call *c, const struct key *key, struct record *ret_reco
     return st;
 }
 
+bool call_has_room(struct call *c, uint64_t bytes)
+{
+    if (likely(bytes <= SHARD_SMALL_BYTES) || c->in_exec) /* which asked for all in it */
+        return true;
+    for (int i = 1; i < c->argc; i++)
+        bytes += c->argv[i].len;
+    if (shard_has_room(c->shard, bytes + (uint64_t)c->argc * SHARD_WRITE_BYTES))
+        return true;
+    metrics_add(&metrics_of(c)->writes_refused_diskfull, 1);
+    reply_error(c, "%s", DISKFULL_TEXT);
+    return false;
+}
+
 void call_put(struct call *c, const struct key *key, struct slice value, uint64_t expire_ms)
 {
     watch_touch(c, key);

@@ -91,6 +91,10 @@ const struct settings *call_settings(const struct call *c);
 int call_read(struct call *c, const struct key *key, struct record *ret_record);
 /* Also tombstones and expired records, uncounted. */
 int call_read_any(struct call *c, const struct key *key, struct record *ret_record);
+/* For a handler whose writes may be longer than its arguments, asked before the first of them and
+ * before anything is replied: `bytes`: of all the values that it puts. Replies and returns false
+ * when the disk is full. */
+bool call_has_room(struct call *c, uint64_t bytes);
 void call_put(struct call *c, const struct key *key, struct slice value, uint64_t expire_ms);
 void call_delete(struct call *c, const struct key *key);
 

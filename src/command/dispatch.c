@@ -254,8 +254,8 @@ static int may_write(const struct call *c, uint64_t bytes)
 {
     int st = shard_may_write(c->shard, bytes);
     for (unsigned i = 0; st == 0 && i < c->node->shards; i++)
-        if (is_held(c, i))
-            st = shard_may_write(node_shard(c->node, i), bytes);
+        if (is_held(c, i)) /* what is written to it goes to the log from here */
+            st = shard_pressure_status(node_shard(c->node, i));
     return st;
 }
 
@@ -274,16 +274,15 @@ const char *dispatch_write_refusal(struct call *c, uint64_t bytes, bool waited,
 {
     struct shard_metrics *metrics = &c->node->metrics[c->shard->id];
     *ret_wait_us = 0;
-    if (bytes + (uint64_t)c->argc * WRITE_OVERHEAD_BYTES > ATOMIC_BYTES_MAX &&
-        c->command->handler != cmd_exec) /* which looks at its size itself */
+    bytes += (uint64_t)c->argc * SHARD_WRITE_BYTES;
+    if (bytes > ATOMIC_BYTES_MAX && c->command->handler != cmd_exec) /* looks at its size itself */
         return "ERR the command writes more than " TEXT_OF(ATOMIC_MEBIBYTES_MAX) " MiB at once";
     switch (may_write(c, bytes)) {
     case 0:
         break;
     case ST_NOSPACE:
         metrics_add(&metrics->writes_refused_diskfull, 1);
-        return "DISKFULL no space left for writes; reads go on, and writes resume when there is "
-               "room";
+        return DISKFULL_TEXT;
     case ST_NOMEM:
         if (!(c->command->flags & CMD_DENYOOM) && c->command->handler != cmd_exec)
             return NULL;
@@ -306,7 +305,8 @@ const char *dispatch_write_refusal(struct call *c, uint64_t bytes, bool waited,
     return NULL;
 }
 
-/* Room for the write, answered or parked without. Asked again when the shards are held. */
+/* Room for the arguments, answered or parked without. Asked again when the shards are held. Who
+ * writes more than its arguments asks for the rest: call_has_room(), cmd_exec(). */
 static enum verdict admit_write(struct session *s, struct call *c)
 {
     uint64_t bytes = 0, wait_us;

@@ -208,6 +208,25 @@ static int decode_string(struct slice *body, size_t max_bytes, struct buffer *ou
     return 0;
 }
 
+uint64_t dump_value_bytes_max(struct slice payload)
+{
+    if (payload.len < FOOTER_BYTES + 1)
+        return 0;
+    struct slice body = slice_make(payload.data + 1, payload.len - FOOTER_BYTES - 1);
+    uint64_t packed_len, len = 0;
+    uint8_t encoding;
+    if (take_length(&body, &len, &encoding) < 0)
+        return 0;
+    if (encoding == 0)
+        return len;
+    if (encoding != ENC_LZF)
+        return NUMBER_TEXT_MAX;
+    if (take_length(&body, &packed_len, &encoding) < 0 || encoding != 0 ||
+        take_length(&body, &len, &encoding) < 0 || encoding != 0)
+        return 0;
+    return len;
+}
+
 int dump_decode(struct slice payload, size_t max_bytes, struct buffer *out)
 {
     if (payload.len < FOOTER_BYTES)

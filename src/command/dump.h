@@ -19,6 +19,9 @@ void dump_encode(struct buffer *out, struct slice value);
 /* Appends version and checksum to what stands in *out from `start` on. */
 void dump_seal(struct buffer *out, size_t start);
 
+/* What dump_decode() appends is no longer than this; checks nothing. */
+uint64_t dump_value_bytes_max(struct slice payload);
+
 /* Appends the value to *out. ST_PROTOCOL: version or checksum are wrong; ST_UNSUPPORTED: sound, but
  * of another type than string; ST_CORRUPT: bad data; ST_LIMIT: longer than max_bytes. */
 int dump_decode(struct slice payload, size_t max_bytes, struct buffer *out);

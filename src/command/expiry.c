@@ -109,6 +109,8 @@ static void expire_generic(struct call *c, enum expiry_unit unit)
         reply_int(c, 0);
         return;
     }
+    if (!call_has_room(c, r.value.len))
+        return;
     if (when <= (int64_t)c->now_ms)
         call_delete(c, call_key(c, 1));
     else
@@ -178,6 +180,8 @@ void cmd_persist(struct call *c)
     if (st == ST_COLD)
         return;
     bool had = st == 0 && r.flags & RECORD_EXPIRES;
+    if (had && !call_has_room(c, r.value.len))
+        return;
     if (had)
         call_put(c, call_key(c, 1), r.value, 0);
     reply_int(c, had);

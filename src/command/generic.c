@@ -87,6 +87,8 @@ static void rename_generic(struct call *c, bool only_new)
         only_new ? reply_int(c, 0) : reply_ok(c);
         return;
     }
+    if (!call_has_room(c, source.value.len))
+        return;
     call_put(c, to, source.value, expiry_of(&source));
     call_delete(c, from);
     only_new ? reply_int(c, 1) : reply_ok(c);
@@ -144,6 +146,8 @@ void cmd_copy(struct call *c)
     if (st == ST_COLD || target_st == ST_COLD)
         return;
     bool done = st == 0 && (target_st < 0 || replace);
+    if (done && !call_has_room(c, source.value.len))
+        return;
     if (done)
         call_put(c, &to, source.value, expiry_of(&source));
     reply_int(c, done);
@@ -164,6 +168,8 @@ void cmd_move(struct call *c)
     if (st == ST_COLD || target_st == ST_COLD)
         return;
     bool done = st == 0 && target_st < 0;
+    if (done && !call_has_room(c, source.value.len))
+        return;
     if (done) {
         call_put(c, &to, source.value, expiry_of(&source));
         call_delete(c, call_key(c, 1));
@@ -267,6 +273,8 @@ void cmd_restore(struct call *c)
         return;
     if (ttl > 0 && !o.absolute && __builtin_add_overflow(ttl, (int64_t)c->now_ms, &ttl))
         ttl = INT64_MAX;
+    if (!call_has_room(c, value->len))
+        return;
     bool expired = ttl > 0 && ttl <= (int64_t)c->now_ms;
     if (!expired)
         call_put(c, call_key(c, 1), buffer_slice(value), (uint64_t)ttl);

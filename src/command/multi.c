@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "base/number.h"
+#include "command/dump.h"
 #include "command/handlers.h"
 #include "command/session_private.h"
 
@@ -311,6 +312,15 @@ static bool is_counter(const struct queued *q)
            handler == cmd_decrby;
 }
 
+/* No value longer than this comes out of a command's arguments alone. */
+static uint64_t made_bytes_max(const struct queued *q, uint64_t values_max)
+{
+    if (q->command->handler != cmd_restore)
+        return offset_reach(q, values_max);
+    uint64_t bytes = dump_value_bytes_max(q->argv[3]);
+    return bytes < values_max ? bytes : values_max;
+}
+
 /* No more than this is written: what writes blindly writes its arguments, what reads may write the
  * longest value there can be by then. */
 static uint64_t written_bytes_bound(const struct call *c, const struct multi *m, uint64_t longest)
@@ -323,14 +333,17 @@ static uint64_t written_bytes_bound(const struct call *c, const struct multi *m,
         uint64_t arguments = 0;
         for (int a = 1; a < q->argc; a++)
             arguments += q->argv[a].len;
-        total += arguments + (uint64_t)q->argc * WRITE_OVERHEAD_BYTES;
+        total += arguments + ((uint64_t)q->argc + 1) * SHARD_WRITE_BYTES;
         if (is_counter(q)) /* an integer, whatever there was */
             continue;
-        uint64_t reach = offset_reach(q, values_max);
-        longest = (reach > longest ? reach : longest) + arguments;
+        uint64_t made = made_bytes_max(q, values_max);
+        longest = (made > longest ? made : longest) + arguments;
         if (longest > values_max)
             longest = values_max;
-        total += (q->command->flags & CMD_BLIND) && q->argc == 3 ? 0 : longest;
+        if (q->command->handler == cmd_incrbyfloat)
+            total += NUMBER_FLOAT_TEXT_MAX;
+        else if (!(q->command->flags & CMD_BLIND) || q->argc != 3)
+            total += longest;
     }
     return total;
 }
@@ -384,10 +397,17 @@ void cmd_exec(struct call *c)
         reply_null_array(c);
         return;
     }
-    if (written_bytes_bound(c, m, longest) > ATOMIC_BYTES_MAX) {
+    uint64_t written_max = written_bytes_bound(c, m, longest);
+    if (written_max > ATOMIC_BYTES_MAX) {
         multi_discard(s);
         reply_error(c, "EXECABORT Transaction discarded because it may write more than %u MiB",
                     ATOMIC_MEBIBYTES_MAX);
+        return;
+    }
+    if (m->writes && !shard_has_room(c->shard, written_max)) {
+        metrics_add(&c->node->metrics[c->shard->id].writes_refused_diskfull, 1);
+        multi_discard(s);
+        reply_error(c, "EXECABORT Transaction discarded because of: %s", DISKFULL_TEXT);
         return;
     }
     metrics_add(&c->node->metrics[c->shard->id].transactions, 1);

@@ -30,13 +30,15 @@
     "ERR the keys of this command don't fit in memory together: name fewer" \
     " at a time, or raise cache-memory"
 #define FETCH_ROUNDS_MAX 64
+#define DISKFULL_TEXT                                                         \
+    "DISKFULL no space left for writes; reads go on, and writes resume when " \
+    "there is room"
 #define SETTINGS_RETIRED 64
 /* What a command or a transaction may write as one log record, with room for its framing. */
 #define ATOMIC_MEBIBYTES_MAX 256
 #define ATOMIC_BYTES_MAX     ((uint64_t)ATOMIC_MEBIBYTES_MAX << 20)
 #define TEXT_OF_(x)          #x
 #define TEXT_OF(x)           TEXT_OF_(x)
-#define WRITE_OVERHEAD_BYTES 128  /* of one write in the log, rounded up */
 #define PRESSURE_FULL        1000 /* engine_pressure(): none may */
 
 /* Snapshots taken by commands; relaxed atomics, for INFO only. */

@@ -181,6 +181,8 @@ void cmd_getex(struct call *c)
     uint64_t expire_ms = 0;
     if (o.expire_arg != 0 && !expiry_parse(c, o.expire_arg, o.unit, &expire_ms))
         return;
+    if (!call_has_room(c, old.value.len))
+        return;
     reply_bulk(c, old.value);
     if (o.expire_arg != 0 && expire_ms <= c->now_ms)
         call_delete(c, call_key(c, 1));
@@ -250,6 +252,8 @@ static void splice(struct call *c, const struct record *old, uint64_t offset, st
     struct slice before = old->value;
     uint64_t end = offset + piece.len;
     uint64_t len = end > before.len ? end : before.len;
+    if (!call_has_room(c, len))
+        return;
     struct buffer *out = call_scratch(c);
     uint8_t *to = buffer_reserve(out, len);
     if (before.len > 0)

@@ -47,7 +47,9 @@ struct env_ops {
                     struct log_record *ret_record);
     /* Fire and forget: the frame may be lost, doubled or overtaken. Copied. */
     void (*send)(struct env *env, uint64_t node, struct slice frame);
-    /* true when the log surely takes `bytes` more; else the caller answers DISKFULL. */
+    /* true: the log surely takes one record of `bytes` more, beside SHARD_BATCH_BYTES_MAX that the
+     * batch may hold already, and keeps that for this shard until it is written or log_room is
+     * called again; 0 gives back what is left. false: the caller answers DISKFULL. */
     bool (*log_room)(struct env *env, uint64_t bytes);
     void (*work)(struct env *env, struct work *work);
     void (*timer)(struct env *env, struct env_timer *timer, uint64_t due_us); /* arms or moves it */

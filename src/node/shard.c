@@ -7,10 +7,8 @@
 #include "base/status.h"
 #include "node/node.h"
 
-/* A batch that has grown to this is written before the turn's end. */
-#define BATCH_BYTES_MAX (1u << 20)
-/* What an operation takes in the log beside key and value, rounded up generously. */
-#define OPERATION_OVERHEAD_BYTES 160
+/* What any command may write beyond what it said. */
+#define SLACK_BYTES (2 * SHARD_SMALL_BYTES)
 /* More than one command can write. */
 #define STAMPS_MIN (UINT64_C(1) << 22)
 /* A wall clock behind by more than this was set back. Then time goes on at this rate. */
@@ -28,6 +26,7 @@ struct shard_state {
     struct shard_hold *holder; /* who has it, possibly this shard itself */
     struct buffer *atomic_out; /* payload of the record that atomic operations go to */
     uint64_t await_lsn;        /* this turn showed another shard's writes up to here */
+    bool room_kept;            /* more than the batch always has was asked for in this turn */
 };
 
 static struct shard_state *state_of(struct shard *s)
@@ -143,6 +142,10 @@ bool shard_turn_end(struct shard *s)
 {
     batch_write(s);
     struct shard_state *state = state_of(s);
+    if (unlikely(state->room_kept)) {
+        state->room_kept = false;
+        s->env->ops->log_room(s->env, 0);
+    }
     if (state->await_lsn > 0) {
         pending_add(s, state->await_lsn);
         state->await_lsn = 0;
@@ -197,13 +200,26 @@ static bool stamps_left(const struct shard *s)
     return s->hlc.reserved - next >= STAMPS_MIN;
 }
 
+bool shard_has_room(struct shard *s, uint64_t bytes)
+{
+    if (!s->node->durable)
+        return true;
+    if (unlikely(bytes > SHARD_SMALL_BYTES))
+        state_of(s)->room_kept = true;
+    return s->env->ops->log_room(s->env, bytes + SLACK_BYTES);
+}
+
 int shard_may_write(struct shard *s, uint64_t bytes)
 {
     if (unlikely(!stamps_left(s)))
         return ST_NOSPACE;
-    if (s->node->durable &&
-        !s->env->ops->log_room(s->env, bytes + OPERATION_OVERHEAD_BYTES + BATCH_BYTES_MAX))
+    if (!shard_has_room(s, bytes))
         return ST_NOSPACE;
+    return shard_pressure_status(s);
+}
+
+int shard_pressure_status(const struct shard *s)
+{
     if (likely(engine_pressure(s->engine) < 1000))
         return 0;
     int error = engine_flush_error(s->engine);
@@ -232,7 +248,7 @@ static void batch_add(struct shard *s, const struct record_op *op)
         log_batch_ref(&s->batch, value);
     }
     CHECK(log_batch_end(&s->batch) == 0); /* key and value are bounded far below the log's limit */
-    if (value.len >= LOG_REF_BYTES_MIN || log_batch_bytes(&s->batch) >= BATCH_BYTES_MAX)
+    if (value.len >= LOG_REF_BYTES_MIN || log_batch_bytes(&s->batch) >= SHARD_BATCH_BYTES_MAX)
         batch_write(s);
 }
 
@@ -281,7 +297,7 @@ void shard_atomic_end(struct shard *s)
         return;
     state->atomic_out = NULL;
     CHECK(log_batch_end(&s->batch) == 0); /* transactions are bounded before they run */
-    if (log_batch_bytes(&s->batch) >= BATCH_BYTES_MAX)
+    if (log_batch_bytes(&s->batch) >= SHARD_BATCH_BYTES_MAX)
         batch_write(s);
 }
 

@@ -21,6 +21,13 @@
 #include "store/engine.h"
 #include "store/log.h"
 
+/* A batch that has grown to this is written before the turn's end. */
+#define SHARD_BATCH_BYTES_MAX (UINT64_C(1) << 20)
+/* Of one write in the log beside its key and value, rounded up. */
+#define SHARD_WRITE_BYTES 128
+/* A value that short needs no room of its own: numbers, flags and framing of any command. */
+#define SHARD_SMALL_BYTES 8192
+
 struct node;
 
 /* Who puts records of his own into the turn's batch (Raft groups) is told when it was written, and
@@ -71,11 +78,17 @@ void shard_synced(struct shard *s, uint64_t lsn);
 /* The live record: ST_OK, ST_NOTFOUND (absent, deleted or expired), ST_COLD. */
 int shard_read(struct shard *s, const struct key *key, struct record *ret_record);
 
-/* Whether a write of about `bytes` may be executed now: 0, ST_NOSPACE (disk full: answer DISKFULL),
+/* Whether a command may be executed now that writes no more than `bytes`, of keys, values and
+ * SHARD_WRITE_BYTES for each write after the first: 0, ST_NOSPACE (disk full: answer DISKFULL),
  * ST_NOMEM (nothing is kept on disk and memory is full: only what frees some may be executed),
  * ST_AGAIN (back-pressure: park the client, try again). Asked before the first write of a command.
  */
 int shard_may_write(struct shard *s, uint64_t bytes);
+/* Of that the part that asks the engine, for other shards that a command writes to. */
+int shard_pressure_status(const struct shard *s);
+/* The room alone, for a command that finds out, before its first write, that it writes more than it
+ * said: is there room in the log? */
+bool shard_has_room(struct shard *s, uint64_t bytes);
 
 /* Sets the value with a fresh dot and stamp. expire_ms 0: never expires. */
 void shard_put(struct shard *s, const struct key *key, struct slice value, uint64_t expire_ms);

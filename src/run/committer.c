@@ -1,6 +1,7 @@
 #include "run/committer.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
@@ -12,13 +13,15 @@
 #include "base/status.h"
 #include "run/thread.h"
 
-/* What a shard may have in its batch when it asks for room: see BATCH_BYTES_MAX in shard.c. */
-#define BATCH_RESERVE_BYTES (UINT64_C(2) << 20)
-/* Records up to this part of a segment are promised from the cached room, without the lock. */
-#define SMALL_RECORD_PART 4
-#define SYNC_EVERY_MS     1000
-#define DISK_RETRY_MS     1000
-#define ROOM_WAIT_MS      2000
+/* Twice what a shard may have in its batch when it asks for room (BATCH_BYTES_MAX in shard.c). */
+#define SHARE_BYTES_DEFAULT (UINT64_C(2) << 20)
+/* Records up to this part of a segment don't get a segment of their own. */
+#define SEGMENT_PART  4
+#define SYNC_EVERY_MS 1000
+#define DISK_RETRY_MS 1000
+#define ROOM_WAIT_MS  2000
+/* What was promised and not written is given back at the turn's end. */
+#define PROMISE_WAIT_MS 50
 
 struct committer {
     struct committer_options options;
@@ -29,7 +32,9 @@ struct committer {
     pthread_cond_t keep_due;   /* to the keeper thread */
     pthread_cond_t room_made;  /* to committer_room(), committer_hold() */
     struct log *log;
-    uint64_t small_bytes;
+    uint64_t small_bytes; /* records up to it are paid from the shard's share, without the lock */
+    /* To each shard: bytes of one larger record. Written with the lock, by the shard's thread. */
+    uint64_t *promised;
     pthread_t sync_thread, keeper_thread;
     bool sync_started, keeper_started, stopping, sync_waits, sync_asked;
     bool sync_told; /* `synced` is to be called after the next sync, whatever the policy */
@@ -38,7 +43,8 @@ struct committer {
     uint64_t truncate_lsn;   /* asked for, while held or not yet done */
     uint64_t oversize_bytes; /* a record so large wants a segment of its own */
     struct committer_stats stats;
-    _Atomic uint64_t end_lsn, synced_lsn, room;
+    _Atomic uint64_t end_lsn, synced_lsn;
+    atomic_bool small_fits; /* there is room for all shares and promises */
     atomic_bool disk_full;
 };
 
@@ -80,13 +86,37 @@ static void broken(struct committer *c, const char *what, int st)
     c->options.broken(c->options.ctx, st);
 }
 
+/* --- room; called with the lock --- */
+
+/* What has to fit for the shard to get `bytes`, beside what all others have; *ret_record_bytes: the
+ * largest record in it. log_room() for that record holds in whatever order they are appended. */
+static uint64_t room_needed(const struct committer *c, unsigned shard, uint64_t bytes,
+                            uint64_t *ret_record_bytes)
+{
+    uint64_t need = c->options.shards * c->options.share_bytes;
+    uint64_t largest = c->small_bytes;
+    for (unsigned i = 0; i < c->options.shards; i++) {
+        uint64_t promised = i == shard ? bytes : c->promised[i];
+        need += promised;
+        largest = promised > largest ? promised : largest;
+    }
+    *ret_record_bytes = largest;
+    return need;
+}
+
+static bool shares_fit(const struct committer *c)
+{
+    uint64_t record_bytes, need = room_needed(c, UINT_MAX, 0, &record_bytes);
+    return log_room(c->log, record_bytes) >= need;
+}
+
 /* --- what other threads may look at without the lock; called with it --- */
 
 static void publish(struct committer *c)
 {
     atomic_store_explicit(&c->end_lsn, log_end_lsn(c->log), memory_order_release);
     atomic_store_explicit(&c->synced_lsn, log_synced_lsn(c->log), memory_order_release);
-    atomic_store_explicit(&c->room, log_room(c->log, c->small_bytes), memory_order_relaxed);
+    atomic_store_explicit(&c->small_fits, shares_fit(c), memory_order_relaxed);
     if (log_needs_spare(c->log) || c->oversize_bytes != 0)
         pthread_cond_signal(&c->keep_due);
 }
@@ -329,50 +359,108 @@ void committer_unhold(struct committer *c)
 
 /* --- appending --- */
 
-/* Waits until the room for such a record is there, the disk is found full, or too long has passed.
- * Called with the lock. */
-static bool room_wait(struct committer *c, uint64_t record_bytes, uint64_t need)
+/* For a record so large that it gets a segment of its own, one for all that is needed: one for the
+ * record alone would never be enough. */
+static void oversize_ask(struct committer *c, uint64_t record_bytes, uint64_t need)
 {
-    struct timespec until = after_ms(ROOM_WAIT_MS);
-    while (log_room(c->log, record_bytes) < need) {
-        if (log_status(c->log) != 0)
-            return false;
-        /* A segment for all that is needed: one for the record alone would never be enough. */
-        bool too_large =
-            record_bytes > c->small_bytes && log_spare_bytes_for(need) > log_segment_bytes(c->log);
-        if (too_large && c->oversize_bytes < need)
-            c->oversize_bytes = need;
-        bool coming = spare_wanted(c) && !atomic_load(&c->disk_full);
-        pthread_cond_signal(&c->keep_due);
-        if (!coming || pthread_cond_timedwait(&c->room_made, &c->lock, &until) != 0)
-            return log_room(c->log, record_bytes) >= need;
-    }
-    return true;
+    if (record_bytes > log_segment_bytes(c->log) / SEGMENT_PART &&
+        log_spare_bytes_for(need) > log_segment_bytes(c->log) && c->oversize_bytes < need)
+        c->oversize_bytes = need;
 }
 
-bool committer_room(struct committer *c, uint64_t bytes)
+static bool spare_comes(const struct committer *c)
 {
-    uint64_t need = bytes + c->options.shards * BATCH_RESERVE_BYTES;
-    if (likely(bytes <= c->small_bytes &&
-               atomic_load_explicit(&c->room, memory_order_relaxed) >= need))
+    return spare_wanted(c) && !atomic_load(&c->disk_full);
+}
+
+/* There would be room, were it not for what is promised to others. */
+static bool others_hold_it(const struct committer *c, unsigned shard, uint64_t bytes)
+{
+    uint64_t alone = c->options.shards * c->options.share_bytes + bytes, record_bytes;
+    uint64_t need = room_needed(c, shard, bytes, &record_bytes);
+    return need > alone &&
+           log_room(c->log, bytes > c->small_bytes ? bytes : c->small_bytes) >= alone;
+}
+
+/* Waits until the room is there, the disk is found full, or too long has passed. Called with the
+ * lock. */
+static bool room_wait(struct committer *c, unsigned shard, uint64_t bytes)
+{
+    struct timespec until = after_ms(ROOM_WAIT_MS), until_given_back = after_ms(PROMISE_WAIT_MS);
+    bool late = false;
+    while (log_status(c->log) == 0) {
+        uint64_t record_bytes, need = room_needed(c, shard, bytes, &record_bytes);
+        if (log_room(c->log, record_bytes) >= need)
+            return true;
+        oversize_ask(c, bytes, need);
+        pthread_cond_signal(&c->keep_due);
+        bool comes = spare_comes(c);
+        if (late || !(comes || others_hold_it(c, shard, bytes))) {
+            c->oversize_bytes = 0; /* who still waits for one asks again */
+            return false;
+        }
+        const struct timespec *limit = comes ? &until : &until_given_back;
+        late = pthread_cond_timedwait(&c->room_made, &c->lock, limit) != 0;
+    }
+    return false;
+}
+
+bool committer_room(struct committer *c, unsigned shard, uint64_t bytes)
+{
+    CHECK(shard < c->options.shards);
+    bool small = bytes <= c->small_bytes;
+    if (likely(small && c->promised[shard] == 0 &&
+               (bytes == 0 || atomic_load_explicit(&c->small_fits, memory_order_relaxed))))
         return true;
-    uint64_t record_bytes = bytes > c->small_bytes ? bytes : c->small_bytes;
     pthread_mutex_lock(&c->lock);
-    bool enough = room_wait(c, record_bytes, need);
+    bool gives_back = c->promised[shard] > 0;
+    c->promised[shard] = 0;
+    bool enough = bytes == 0 || room_wait(c, shard, small ? 0 : bytes);
+    if (enough && !small)
+        c->promised[shard] = bytes;
+    publish(c);
+    if (gives_back)
+        pthread_cond_broadcast(&c->room_made);
     pthread_mutex_unlock(&c->lock);
     return enough;
 }
 
-int committer_append(struct committer *c, struct log_batch *batch, uint64_t *ret_end_lsn)
+/* The shard wrote so much of what it was promised. Called with the lock. */
+static void promise_spend(struct committer *c, unsigned shard, uint64_t bytes)
 {
+    if (likely(c->promised[shard] == 0))
+        return;
+    c->promised[shard] -= bytes < c->promised[shard] ? bytes : c->promised[shard];
+    pthread_cond_broadcast(&c->room_made);
+}
+
+/* What was promised does fit; this is for who appends without having asked. Called with the lock.
+ */
+static bool append_wait(struct committer *c, uint64_t bytes)
+{
+    struct timespec until = after_ms(ROOM_WAIT_MS);
+    while (log_status(c->log) == 0 && log_room(c->log, bytes) < bytes) {
+        oversize_ask(c, bytes, bytes);
+        pthread_cond_signal(&c->keep_due);
+        if (!spare_comes(c) || pthread_cond_timedwait(&c->room_made, &c->lock, &until) != 0)
+            return false;
+    }
+    return log_status(c->log) == 0;
+}
+
+int committer_append(struct committer *c, unsigned shard, struct log_batch *batch,
+                     uint64_t *ret_end_lsn)
+{
+    CHECK(shard < c->options.shards);
     uint64_t bytes = log_batch_bytes(batch);
     pthread_mutex_lock(&c->lock);
     int st = log_append(c->log, batch, ret_end_lsn);
-    if (st == ST_NOSPACE && room_wait(c, bytes, bytes))
+    if (st == ST_NOSPACE && append_wait(c, bytes))
         st = log_append(c->log, batch, ret_end_lsn);
     if (st == 0) {
         c->stats.appends++;
         c->stats.appended_bytes += bytes;
+        promise_spend(c, shard, bytes);
         publish(c);
         if (c->options.policy == FSYNC_ALWAYS && c->sync_waits) {
             c->sync_waits = false;
@@ -435,7 +523,15 @@ static void committer_destroy(struct committer *c)
     pthread_cond_destroy(&c->keep_due);
     pthread_cond_destroy(&c->room_made);
     pthread_mutex_destroy(&c->lock);
+    free(c->promised);
     free(c);
+}
+
+unsigned committer_spares(unsigned shards, uint64_t segment_bytes)
+{
+    uint64_t useful_bytes = segment_bytes - SHARE_BYTES_DEFAULT; /* none holds more than that */
+    uint64_t shares = (shards * SHARE_BYTES_DEFAULT + useful_bytes - 1) / useful_bytes;
+    return (unsigned)shares + 1;
 }
 
 int committer_create(struct disk *disk, struct log *log, const struct committer_options *options,
@@ -445,7 +541,10 @@ int committer_create(struct disk *disk, struct log *log, const struct committer_
     c->options = *options;
     c->disk = disk;
     c->log = log;
-    c->small_bytes = log_segment_bytes(log) / SMALL_RECORD_PART;
+    if (c->options.share_bytes == 0)
+        c->options.share_bytes = SHARE_BYTES_DEFAULT;
+    c->small_bytes = c->options.share_bytes / 2;
+    c->promised = mem_zalloc((options->shards + 1) * sizeof(*c->promised));
     pthread_mutex_init(&c->lock, NULL);
     cond_init(&c->sync_due);
     cond_init(&c->sync_ended);

@@ -9,7 +9,8 @@
  * - When a write or a sync fails, the process ends at once with EXIT_LOG_BROKEN: nothing is
  *   acknowledged after that. A full disk is no failure: committer_room() says no until there is
  *   room again.
- * - committer_room() may wait a moment for a spare segment that is being made. */
+ * - What committer_room() promised one shard it promises no other: batches that keep to it fit,
+ *   in whatever order the shards append. It may wait a moment for a spare segment being made. */
 #pragma once
 
 #include <stdbool.h>
@@ -25,10 +26,14 @@ struct committer;
 struct committer_options {
     enum config_fsync policy;
     unsigned shards;
+    uint64_t share_bytes;              /* always kept for each shard; 0: default */
     void (*synced)(void *ctx);         /* after a sync, under `always` or when one was asked for */
     void (*broken)(void *ctx, int st); /* NULL: log it and _exit(EXIT_LOG_BROKEN) */
     void *ctx;
 };
+
+/* How many spare segments the log has to keep ready so that the shares of so many shards fit. */
+unsigned committer_spares(unsigned shards, uint64_t segment_bytes);
 
 /* Takes the opened log over. The disk outlives the committer. */
 int committer_create(struct disk *disk, struct log *log, const struct committer_options *options,
@@ -36,11 +41,15 @@ int committer_create(struct disk *disk, struct log *log, const struct committer_
 /* Syncs, writes the clean mark, frees the log. No append may be under way. */
 int committer_close(struct committer *c);
 
-/* Written to the file; the caller empties the batch. ST_NOSPACE only if the disk stayed full
- * although committer_room() had promised; any other failure does not return. */
-int committer_append(struct committer *c, struct log_batch *batch, uint64_t *ret_end_lsn);
-/* Whether records of so many bytes surely fit, beside what all shards may have in their batches. */
-bool committer_room(struct committer *c, uint64_t bytes);
+/* Written to the file, and off the shard's promise; the caller empties the batch. ST_NOSPACE only
+ * if the disk stayed full although committer_room() had promised; any other failure does not
+ * return. */
+int committer_append(struct committer *c, unsigned shard, struct log_batch *batch,
+                     uint64_t *ret_end_lsn);
+/* Promises the shard, on its thread, that one record of so many bytes fits, beside all that is
+ * promised to others and a share for each shard: half of it for what its batch holds already, half
+ * for a small record. Takes the place of the shard's promise before; 0 only gives that back. */
+bool committer_room(struct committer *c, unsigned shard, uint64_t bytes);
 bool committer_disk_full(const struct committer *c);
 
 uint64_t committer_end_lsn(const struct committer *c);    /* any thread, no lock */

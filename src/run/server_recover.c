@@ -132,6 +132,8 @@ int server_recover(struct server *server, char error[CONFIG_ERROR_BYTES])
     struct log_options options = {
         .log_id = server->dir.identity.log_id,
         .segment_bytes = (uint64_t)server->settings->log_segment_bytes,
+        .spares_ready =
+            committer_spares(server->shared.count, (uint64_t)server->settings->log_segment_bytes),
         .create = !server->dir.identity.log_ready,
         .cut_corrupt = server->settings->accept_corrupt_log,
     };

@@ -49,7 +49,8 @@ static uint64_t real_random(struct env *env)
 
 static int real_persist(struct env *env, struct log_batch *batch, uint64_t *ret_lsn)
 {
-    return committer_append(of_env(env)->shared->committer, batch, ret_lsn);
+    const struct shard_thread *t = of_env(env);
+    return committer_append(t->shared->committer, t->shard->id, batch, ret_lsn);
 }
 
 static uint64_t real_synced_lsn(struct env *env)
@@ -76,7 +77,8 @@ static void real_send(struct env *env, uint64_t node, struct slice frame)
 
 static bool real_log_room(struct env *env, uint64_t bytes)
 {
-    return committer_room(of_env(env)->shared->committer, bytes);
+    const struct shard_thread *t = of_env(env);
+    return committer_room(t->shared->committer, t->shard->id, bytes);
 }
 
 static uint64_t real_log_end_lsn(struct env *env)

@@ -19,6 +19,7 @@ struct fake_shard {
     struct engine *engine;
     struct env_task *tasks[FAKE_TASKS];
     unsigned task_first, task_count;
+    uint64_t promised; /* no batch may have more bytes */
 };
 
 struct fake_node {
@@ -31,6 +32,7 @@ struct fake_node {
     struct heap timers;
     uint64_t lsn, synced_lsn; /* with commit_on_sync */
     bool full;                /* no room in the log */
+    uint64_t room_bytes;      /* no room for a record larger than this; 0: for any */
     bool shutdown;
 };
 
@@ -57,7 +59,10 @@ static uint64_t fake_random(struct env *env)
 static int fake_persist(struct env *env, struct log_batch *batch, uint64_t *ret_lsn)
 {
     struct fake_node *n = fake_of(env)->of;
-    n->lsn += log_batch_bytes(batch);
+    uint64_t bytes = log_batch_bytes(batch);
+    CHECK(bytes <= fake_of(env)->promised); /* nobody writes more than there was room for */
+    fake_of(env)->promised -= bytes;
+    n->lsn += bytes;
     *ret_lsn = n->lsn;
     return 0;
 }
@@ -74,7 +79,12 @@ static uint64_t fake_end_lsn(struct env *env)
 
 static bool fake_log_room(struct env *env, uint64_t bytes)
 {
-    return !fake_of(env)->of->full;
+    struct fake_shard *s = fake_of(env);
+    struct fake_node *n = s->of;
+    if (bytes > 0 && (n->full || (n->room_bytes > 0 && bytes > n->room_bytes)))
+        return false;
+    s->promised = log_batch_bytes(&s->shard->batch) + bytes;
+    return true;
 }
 
 static void fake_work(struct env *env, struct work *work)

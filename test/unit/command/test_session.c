@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "command/dump.h"
 #include "command/fake_expect.h"
 
 static struct fake_node *node;
@@ -366,6 +367,115 @@ static void test_disk_full(void **state)
     fake_expect(client, "SET a 2\r\n", "+OK\r\n");
 }
 
+/* Sends the words as one request. */
+static void send_words(struct buffer *out, struct slice big, const char *line)
+{
+    char copy[256], *at;
+    snprintf(copy, sizeof(copy), "%s", line);
+    int count = 0;
+    for (const char *p = line; *p != '\0'; p++)
+        count += *p == ' ';
+    buffer_printf(out, "*%d\r\n", count + 1);
+    for (char *word = strtok_r(copy, " ", &at); word != NULL; word = strtok_r(NULL, " ", &at)) {
+        struct slice s = strcmp(word, "BIG") == 0 ? big : slice_str(word);
+        buffer_printf(out, "$%zu\r\n", s.len);
+        buffer_append_slice(out, s);
+        buffer_append(out, "\r\n", 2);
+    }
+}
+
+/* true: the answer to the line begins with `wanted`. */
+static bool answers(struct slice big, const char *line, const char *wanted)
+{
+    BUFFER_AUTO struct buffer out = {0};
+    send_words(&out, big, line);
+    buffer_clear(&client->out);
+    assert_int_equal(fake_send(client, out.data, out.len), 0);
+    bool same =
+        client->out.len >= strlen(wanted) && memcmp(client->out.data, wanted, strlen(wanted)) == 0;
+    if (!same)
+        print_error("sent   <%s>\nwanted <%s>\ngot    <%.*s>\n", line, wanted,
+                    client->out.len > 200 ? 200 : (int)client->out.len, client->out.data);
+    return same;
+}
+
+/* Short commands that write a lot: they are refused before they did anything. That nothing is
+ * written without room for it the fake log checks in all tests. */
+static void test_growing_writes_on_a_full_disk(void **state)
+{
+    static const struct {
+        const char *line, *wanted;
+    } growing[] = {
+        {"APPEND k x", ":100001\r\n"},
+        {"SETRANGE k 100010 y", ":100011\r\n"},
+        {"SETRANGE none1 100000 y", ":100001\r\n"},
+        {"SETBIT k 900000 1", ":0\r\n"},
+        {"SETBIT none2 900000 1", ":0\r\n"},
+        {"BITFIELD k SET u8 900100 1", "*1\r\n:0\r\n"},
+        {"BITFIELD none3 GET u8 0 INCRBY u8 #110000 1", "*2\r\n:0\r\n:1\r\n"},
+        {"BITOP NOT none4 k", ":112"},
+        {"COPY k k2", ":1\r\n"},
+        {"COPY k k3 DB 3", ":1\r\n"},
+        {"EXPIRE k 1000", ":1\r\n"},
+        {"GETEX k EX 2000", "$112"},
+        {"PERSIST k", ":1\r\n"},
+        {"MOVE k 2", ":1\r\n"},
+        {"RENAME k2 k", "+OK\r\n"},
+        {"RENAMENX k none5", ":1\r\n"},
+        {"RESTORE r 0 BIG", "+OK\r\n"},
+    };
+    MEM_AUTO uint8_t *value = mem_zalloc(100000);
+    memset(value, 'v', 100000);
+    /* LZF: a literal, then copies of 264 bytes from one back. */
+    BUFFER_AUTO struct buffer packed = {0}, dump = {0};
+    buffer_append(&packed, "\0v", 2);
+    for (int i = 0; i < 400; i++)
+        buffer_append(&packed, "\xe0\xff\0", 3);
+    buffer_append(&dump, "\0\xc3\x44\xb2\x80\0\x01\x9c\x81", 9);
+    buffer_append_slice(&dump, buffer_slice(&packed));
+    dump_seal(&dump, 0);
+    assert_true(answers(slice_make(value, 100000), "SET k BIG", "+OK\r\n"));
+    for (size_t i = 0; i < ARRAY_SIZE(growing); i++) {
+        struct slice big = buffer_slice(&dump);
+        uint64_t before = node->lsn;
+        node->room_bytes = 60000;
+        assert_true(answers(big, growing[i].line, "-DISKFULL no space left for writes"));
+        assert_true(answers(big, "MULTI", "+OK\r\n"));
+        assert_true(answers(big, growing[i].line, "+QUEUED\r\n"));
+        assert_true(answers(big, "EXEC", "-EXECABORT Transaction discarded because of: DISKFULL"));
+        assert_int_equal(node->lsn, before);
+        assert_true(answers(big, "INCR n", ":"));
+        node->room_bytes = 0;
+        assert_true(answers(big, growing[i].line, growing[i].wanted));
+        assert_true(node->lsn > before + 100000);
+    }
+}
+
+/* Many small ones in one transaction. */
+static void test_growing_transactions(void **state)
+{
+    BUFFER_AUTO struct buffer sent = {0}, keys = {0};
+    fake_expect(client, "MULTI\r\n", "+OK\r\n");
+    for (int i = 0; i < 300; i++) {
+        buffer_clear(&sent);
+        send_words(&sent, slice_str(""), i % 2 == 0 ? "INCRBYFLOAT f 1e4900" : "APPEND f2 0");
+        fake_expect_bytes(client, buffer_slice(&sent), slice_str("+QUEUED\r\n"));
+    }
+    node->room_bytes = 100000;
+    assert_true(answers(slice_str(""), "EXEC", "-EXECABORT"));
+    node->room_bytes = 0;
+    buffer_append_slice(&keys, slice_str("*1001\r\n$3\r\nDEL\r\n"));
+    for (int i = 0; i < 1000; i++)
+        buffer_printf(&keys, "$4\r\n%04d\r\n", i);
+    fake_expect_bytes(client, buffer_slice(&keys), slice_str(":0\r\n"));
+    buffer_clear(&sent);
+    buffer_append_slice(&sent, slice_str("*2001\r\n$4\r\nMSET\r\n"));
+    for (int i = 0; i < 1000; i++)
+        buffer_printf(&sent, "$4\r\n%04d\r\n$0\r\n\r\n", i);
+    fake_expect_bytes(client, buffer_slice(&sent), slice_str("+OK\r\n"));
+    fake_expect_bytes(client, buffer_slice(&keys), slice_str(":1000\r\n"));
+}
+
 static void test_back_pressure(void **state)
 {
     engine()->pressure = 500;
@@ -626,6 +736,9 @@ int main(void)
         T(test_auth),
         T(test_hello),
         T(test_disk_full),
+        T(test_growing_writes_on_a_full_disk),
+        TS(test_growing_writes_on_a_full_disk),
+        T(test_growing_transactions),
         T(test_back_pressure),
         T(test_lengths),
         T(test_deep_pipeline),

@@ -47,9 +47,11 @@ static void test_turn_commits_when_all_of_it_is_synced(void **state)
     struct key key = key_on(0, "k");
     node->node->commit_on_sync = true;
     shard_turn_begin(s);
+    assert_int_equal(shard_may_write(s, sizeof(large)), 0);
     shard_put(s, &key, slice_make(large, sizeof(large)), 0); /* is written at once */
     uint64_t part_lsn = node->lsn;
     assert_true(part_lsn > 0);
+    assert_int_equal(shard_may_write(s, 10), 0);
     shard_put(s, &key, slice_str("v"), 0);
     node->synced_lsn = part_lsn;
     shard_turn_end(s);
@@ -68,6 +70,7 @@ static void test_many_unsynced_turns(void **state)
     node->node->commit_on_sync = true;
     for (unsigned i = 0; i < 3000; i++) {
         shard_turn_begin(s);
+        assert_int_equal(shard_may_write(s, 10), 0);
         shard_put(s, &key, slice_str("v"), 0);
         shard_turn_end(s);
     }
@@ -98,6 +101,7 @@ static void test_scan_waits_for_other_shards(void **state)
     struct shard *s = node->shards[1].shard;
     node->node->commit_on_sync = true;
     shard_turn_begin(s);
+    assert_int_equal(shard_may_write(s, 10), 0);
     shard_put(s, &key, slice_str("v"), 0);
     shard_turn_end(s);
     fake_expect(client, "DBSIZE\r\n", "");
@@ -176,6 +180,7 @@ static void test_swapped_keyspaces_never_look_dropped(void **state)
     wrong = 0;
     atomic_store(&asking, true);
     assert_int_equal(pthread_create(&thread, NULL, ask, NULL), 0);
+    assert_int_equal(shard_may_write(s, 0), 0);
     for (unsigned i = 0; i < 200000; i++) {
         node_swap_db(node->node, s, i % NODE_DBS, (i * 7 + 3) % NODE_DBS);
         log_batch_clear(&s->batch);

@@ -13,11 +13,14 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/prng.h"
 #include "base/status.h"
 #include "run/committer.h"
 #include "run/disk_posix.h"
 
 #define SEGMENT_BYTES LOG_SEGMENT_BYTES_MIN
+#define SHARDS        8
+#define SHARE_BYTES   2048
 #define WAIT_TURNS    5000 /* of a millisecond: longer has failed */
 
 /* A real directory whose disk can be told to fail. */
@@ -71,7 +74,12 @@ static void rig_open(enum config_fsync policy, bool create)
     struct log_options options = {.log_id = 7, .segment_bytes = SEGMENT_BYTES, .create = create};
     struct log_callbacks callbacks = {.replay = on_replay};
     struct committer_options committer = {
-        .policy = policy, .shards = 0, .synced = on_synced, .broken = on_broken};
+        .policy = policy,
+        .shards = SHARDS,
+        .share_bytes = SHARE_BYTES,
+        .synced = on_synced,
+        .broken = on_broken,
+    };
     rig.replayed = 0;
     memset(rig.next_of, 0, sizeof(rig.next_of));
     assert_int_equal(log_open(rig.disk, &options, &callbacks, &rig.report, &rig.log), 0);
@@ -115,7 +123,7 @@ static uint64_t append(unsigned group, unsigned index, size_t bytes)
     uint64_t lsn = 0;
     buffer_append(log_batch_begin(&batch, LOG_WRITE, group, index, 0), payload, bytes);
     assert_int_equal(log_batch_end(&batch), 0);
-    assert_int_equal(committer_append(rig.committer, &batch, &lsn), 0);
+    assert_int_equal(committer_append(rig.committer, group, &batch, &lsn), 0);
     log_batch_free(&batch);
     return lsn;
 }
@@ -137,7 +145,7 @@ static bool all_synced(void)
 
 static bool has_room(void)
 {
-    return committer_room(rig.committer, 4000);
+    return committer_room(rig.committer, 0, 4000);
 }
 
 static bool is_disk_full(void)
@@ -199,7 +207,7 @@ static void *write_many(void *argument)
 {
     unsigned group = (unsigned)(uintptr_t)argument;
     for (unsigned i = 0; i < EACH; i++) {
-        while (!committer_room(rig.committer, 1000))
+        while (!committer_room(rig.committer, group, 1000))
             usleep(100);
         uint64_t lsn = append(group, i, 500);
         if (i % 50 == 0)
@@ -250,7 +258,7 @@ static void test_full_disk_and_room_again(void **state)
     rig_open(FSYNC_NEVER, true);
     assert_true(comes_true(has_room));
     __atomic_store_n(&fail_allocate, true, __ATOMIC_SEQ_CST);
-    while (committer_room(rig.committer, 4000) && written < 1000)
+    while (committer_room(rig.committer, 0, 4000) && written < 1000)
         append(0, written++, 4000);
     assert_true(written < 1000);
     assert_true(committer_disk_full(rig.committer));
@@ -302,19 +310,60 @@ static void test_truncation_waits_for_holds(void **state)
 static void test_oversize_record(void **state)
 {
     rig_open(FSYNC_NEVER, true);
-    assert_true(committer_room(rig.committer, 4 << 20));
+    assert_true(committer_room(rig.committer, 0, 4 << 20));
     struct log_batch batch = {0};
     uint64_t lsn;
     uint8_t *big = calloc(1, 4 << 20);
     buffer_append(log_batch_begin(&batch, LOG_WRITE, 0, 0, 0), big, (4 << 20) - 100);
     assert_int_equal(log_batch_end(&batch), 0);
-    assert_int_equal(committer_append(rig.committer, &batch, &lsn), 0);
+    assert_int_equal(committer_append(rig.committer, 0, &batch, &lsn), 0);
     log_batch_free(&batch);
     free(big);
     assert_int_equal(committer_close(rig.committer), 0);
     rig_open(FSYNC_NEVER, false);
     assert_int_equal(rig.replayed, 1);
     assert_int_equal(committer_close(rig.committer), 0);
+}
+
+/* What is promised to one shard is not promised to another, and is there in whatever order they
+ * write; what is given back is there again. */
+static void test_no_room_is_promised_twice(void **state)
+{
+    unsigned next_of[SHARDS] = {0};
+    struct prng prng = prng_make(3);
+    for (unsigned round = 0; round < 6; round++) {
+        rig_open(FSYNC_NEVER, true);
+        assert_true(comes_true(has_room));
+        assert_true(committer_room(rig.committer, 0, 0));
+        for (unsigned i = prng_below(&prng, 20); i > 0; i--)
+            append(SHARDS - 1, next_of[SHARDS - 1]++, 1000);
+        assert_true(comes_true(has_room));
+        __atomic_store_n(&fail_allocate, true, __ATOMIC_SEQ_CST);
+        bool promised[SHARDS];
+        bool any = true;
+        while (any) {
+            any = false;
+            for (unsigned i = 0; i < SHARDS; i++) {
+                promised[i] = committer_room(rig.committer, i, 8100);
+                any |= promised[i];
+            }
+            if (prng_below(&prng, 4) == 0 && promised[0]) {
+                promised[0] = false;
+                assert_true(committer_room(rig.committer, 0, 0));
+            }
+            for (unsigned k = 0, i = prng_below(&prng, SHARDS); k < SHARDS;
+                 k++, i = (i + 3) % SHARDS)
+                append(i, next_of[i]++, promised[i] ? 8000 : 500); /* a share is always there */
+            assert_int_equal(broken_status, 0);
+            for (unsigned i = 0; i < SHARDS; i++)
+                committer_room(rig.committer, i, 0);
+        }
+        __atomic_store_n(&fail_allocate, false, __ATOMIC_SEQ_CST);
+        assert_int_equal(committer_close(rig.committer), 0);
+        teardown(NULL);
+        setup(NULL);
+        memset(next_of, 0, sizeof(next_of));
+    }
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -331,6 +380,7 @@ int main(void)
         TEST(test_full_disk_and_room_again),
         TEST(test_truncation_waits_for_holds),
         TEST(test_oversize_record),
+        TEST(test_no_room_is_promised_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
