@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/histogram.h"
 #include "base/mem.h"
+#include "base/pages.h"
 #include "base/prng.h"
 #include "base/status.h"
 #include "store/ordered.h"
@@ -162,6 +163,34 @@ static void get_batched(struct run *r)
     report("get, hit, 16 prefetched", start, r->keys);
 }
 
+#define CHASE_LINES (1u << 22) /* 256 MiB: more than the caches */
+#define CHASE_STEPS 4000000u
+
+/* What the machine takes for one read of memory whose address the read before it gave, in huge
+ * pages. A lone get is two of them: the index, then the row. */
+static void memory_baseline(void)
+{
+    struct line {
+        uint64_t next, rest[7];
+    };
+    size_t bytes = CHASE_LINES * sizeof(struct line);
+    struct line *lines = pages_map(bytes, PAGES_HUGE_BYTES);
+    struct prng prng = prng_make(2);
+    for (uint64_t i = 0; i < CHASE_LINES; i++)
+        lines[i].next = i;
+    for (uint64_t i = CHASE_LINES - 1; i > 0; i--) { /* Sattolo: one cycle through all lines */
+        uint64_t j = prng_below(&prng, i), next = lines[i].next;
+        lines[i].next = lines[j].next;
+        lines[j].next = next;
+    }
+    uint64_t start = now_ns(), at = 0;
+    for (uint64_t i = 0; i < CHASE_STEPS; i++)
+        at = lines[at].next;
+    CHECK(at < CHASE_LINES);
+    report("(a dependent read of memory)", start, CHASE_STEPS);
+    pages_unmap(lines, bytes);
+}
+
 /* What the other loops pay for making keys and random numbers. */
 static void overhead(struct run *r)
 {
@@ -238,6 +267,7 @@ static void bench(uint64_t keys)
     struct run r = {.keys = keys, .prng = prng_make(3)};
     struct table_options options = {.hash_seed = HASH_SEED, .cache_bytes = keys * 75};
     r.table = table_create(&options);
+    memory_baseline();
     overhead(&r);
     fill(&r);
     get(&r, true);

@@ -22,6 +22,10 @@
 #define ROOM_WAIT_MS  2000
 /* What was promised and not written is given back at the turn's end. */
 #define PROMISE_WAIT_MS 50
+/* A disk that syncs faster than this is synced by the shard that wrote, see committer_turn_ended().
+ */
+#define SYNC_QUICK_US    500
+#define SYNC_MEAN_WEIGHT 8 /* of the past, in the mean of what a sync takes */
 
 struct committer {
     struct committer_options options;
@@ -37,8 +41,11 @@ struct committer {
     uint64_t *promised;
     pthread_t sync_thread, keeper_thread;
     bool sync_started, keeper_started, stopping, sync_waits, sync_asked;
-    bool sync_told; /* `synced` is to be called after the next sync, whatever the policy */
-    bool removing;  /* the keeper takes dead segments away */
+    bool sync_told;         /* `synced` is to be called after the next sync, whatever the policy */
+    bool sync_handed;       /* a shard found a sync under way and left its own to the sync thread */
+    bool syncing;           /* somebody does, without the lock */
+    uint64_t sync_us_mean8; /* SYNC_MEAN_WEIGHT times the mean; 0: none yet */
+    bool removing;          /* the keeper takes dead segments away */
     unsigned holds;
     uint64_t truncate_lsn;   /* asked for, while held or not yet done */
     uint64_t oversize_bytes; /* a record so large wants a segment of its own */
@@ -128,39 +135,58 @@ static bool unsynced(const struct committer *c)
     return log_synced_lsn(c->log) < log_end_lsn(c->log);
 }
 
+static void sync_took(struct committer *c, uint64_t took_us)
+{
+    c->stats.syncs++;
+    c->stats.sync_us_total += took_us;
+    if (took_us > c->stats.sync_us_max)
+        c->stats.sync_us_max = took_us;
+    if (c->sync_us_mean8 == 0)
+        c->sync_us_mean8 = took_us * SYNC_MEAN_WEIGHT;
+    else
+        c->sync_us_mean8 += took_us - c->sync_us_mean8 / SYNC_MEAN_WEIGHT;
+}
+
 /* One sync, with the lock given up meanwhile. */
 static void sync_once(struct committer *c)
 {
     struct log_sync sync;
+    CHECK(!c->syncing);
     if (!log_sync_begin(c->log, &sync))
         return;
     bool told = c->sync_told;
     c->sync_told = false;
+    c->syncing = true;
     pthread_mutex_unlock(&c->lock);
     uint64_t begin_us = clock_us();
     int st = log_sync_run(&sync);
     uint64_t took_us = clock_us() - begin_us;
     pthread_mutex_lock(&c->lock);
+    c->syncing = false;
     st = log_sync_end(c->log, &sync, st);
     if (st < 0) {
         broken(c, "sync", st);
         return;
     }
-    c->stats.syncs++;
-    c->stats.sync_us_total += took_us;
-    if (took_us > c->stats.sync_us_max)
-        c->stats.sync_us_max = took_us;
+    sync_took(c, took_us);
     publish(c);
     pthread_cond_broadcast(&c->sync_ended);
     if ((c->options.policy == FSYNC_ALWAYS || told) && c->options.synced != NULL)
         c->options.synced(c->options.ctx);
 }
 
-/* Sleeps until a sync is due; false: stop. */
+/* Whether the shards sync by themselves. */
+static bool sync_quick(const struct committer *c)
+{
+    return c->sync_us_mean8 != 0 && c->sync_us_mean8 < SYNC_QUICK_US * SYNC_MEAN_WEIGHT;
+}
+
+/* Sleeps until a sync is due for the sync thread; false: stop. */
 static bool sync_wait(struct committer *c, uint64_t *next_us)
 {
     while (!c->stopping) {
-        if (c->sync_asked || (c->options.policy == FSYNC_ALWAYS && unsynced(c)))
+        if (!c->syncing && (c->sync_asked || (c->options.policy == FSYNC_ALWAYS && unsynced(c) &&
+                                              (c->sync_handed || !sync_quick(c)))))
             return true;
         c->sync_waits = true;
         if (c->options.policy == FSYNC_EVERYSEC) {
@@ -188,6 +214,7 @@ static void *sync_body(void *argument)
     pthread_mutex_lock(&c->lock);
     while (sync_wait(c, &next_us) && log_status(c->log) == 0) {
         c->sync_asked = false;
+        c->sync_handed = false;
         if (unsynced(c)) {
             sync_once(c);
         } else if (log_mark(c->log) < 0) { /* idle: write down how far it is synced */
@@ -198,6 +225,30 @@ static void *sync_body(void *argument)
     }
     pthread_mutex_unlock(&c->lock);
     return NULL;
+}
+
+static void sync_thread_wake(struct committer *c)
+{
+    if (!c->sync_waits)
+        return;
+    c->sync_waits = false;
+    pthread_cond_signal(&c->sync_due);
+}
+
+void committer_turn_ended(struct committer *c)
+{
+    if (c->options.policy != FSYNC_ALWAYS || committer_synced_lsn(c) >= committer_end_lsn(c))
+        return;
+    pthread_mutex_lock(&c->lock);
+    if (sync_quick(c) && !c->syncing && unsynced(c) && log_status(c->log) == 0) {
+        sync_once(c);
+        if (c->sync_asked || c->sync_handed)
+            sync_thread_wake(c);
+    } else if (unsynced(c)) {
+        c->sync_handed = true;
+        sync_thread_wake(c);
+    }
+    pthread_mutex_unlock(&c->lock);
 }
 
 int committer_sync(struct committer *c)
@@ -462,10 +513,8 @@ int committer_append(struct committer *c, unsigned shard, struct log_batch *batc
         c->stats.appended_bytes += bytes;
         promise_spend(c, shard, bytes);
         publish(c);
-        if (c->options.policy == FSYNC_ALWAYS && c->sync_waits) {
-            c->sync_waits = false;
-            pthread_cond_signal(&c->sync_due);
-        }
+        if (c->options.policy == FSYNC_ALWAYS && !sync_quick(c))
+            sync_thread_wake(c);
     }
     pthread_mutex_unlock(&c->lock);
     if (st != 0)

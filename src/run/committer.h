@@ -4,8 +4,8 @@
  * Guarantees
  * - committer_append() returns only when the bytes are written to the file; committer_synced_lsn()
  *   passes a position only when an fdatasync that covers it has succeeded.
- * - One fdatasync at a time, for all shards: `always` as soon as something is unsynced, `everysec`
- *   each second, `never` at close.
+ * - One fdatasync at a time, for all shards: `always` as soon as a turn's writes are unsynced,
+ *   `everysec` each second, `never` at close.
  * - When a write or a sync fails, the process ends at once with EXIT_LOG_BROKEN: nothing is
  *   acknowledged after that. A full disk is no failure: committer_room() says no until there is
  *   room again.
@@ -50,6 +50,11 @@ int committer_append(struct committer *c, unsigned shard, struct log_batch *batc
  * promised to others and a share for each shard: half of it for what its batch holds already, half
  * for a small record. Takes the place of the shard's promise before; 0 only gives that back. */
 bool committer_room(struct committer *c, unsigned shard, uint64_t bytes);
+/* Told by a shard thread when all of its turn is appended. Under `always`, on a disk that syncs in
+ * well below a millisecond, it syncs right here: handing over to another thread and back costs more
+ * than it gains, and the clients of one turn stay together. On a slower disk the sync thread does
+ * it, and the shard goes on serving reads. */
+void committer_turn_ended(struct committer *c);
 bool committer_disk_full(const struct committer *c);
 
 uint64_t committer_end_lsn(const struct committer *c);    /* any thread, no lock */

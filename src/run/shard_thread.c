@@ -230,12 +230,22 @@ static void log_flush_error(struct shard_thread *t)
         log_event(LOG_NOTICE, "flush_works_again", "shard=%u", t->id);
 }
 
+static void sync_turn(struct shard_thread *t)
+{
+    if (t->shared->committer == NULL)
+        return;
+    committer_turn_ended(t->shared->committer);
+    t->synced_lsn = committer_synced_lsn(t->shared->committer);
+    shard_synced(t->shard, t->synced_lsn);
+}
+
 static void turn_end(struct shard_thread *t)
 {
     shard_thread_yield(t);
     if (!t->live)
         return;
     t->engine_busy = shard_turn_end(t->shard);
+    sync_turn(t);
     atomic_store_explicit(&t->flushed_lsn, engine_flushed_lsn(t->shard->engine),
                           memory_order_release);
     log_flush_error(t);

@@ -124,6 +124,7 @@ static uint64_t append(unsigned group, unsigned index, size_t bytes)
     buffer_append(log_batch_begin(&batch, LOG_WRITE, group, index, 0), payload, bytes);
     assert_int_equal(log_batch_end(&batch), 0);
     assert_int_equal(committer_append(rig.committer, group, &batch, &lsn), 0);
+    committer_turn_ended(rig.committer);
     log_batch_free(&batch);
     return lsn;
 }
