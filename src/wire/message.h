@@ -18,9 +18,13 @@
 #include "base/buffer.h"
 #include "base/slice.h"
 #include "wire/messages.def"
+#include "wire/refusal.h"
 
 #define RAFT_INDEX_MAX       (UINT64_C(1) << 62) /* terms too */
 #define RAFT_ENTRY_BYTES_MAX (80u << 20)         /* data of one entry */
+/* One message, head included: the longest entry alone, or as many shorter ones. */
+#define MESSAGE_BYTES_MAX        (RAFT_ENTRY_BYTES_MAX + (1u << 20))
+#define MESSAGE_CONFIG_BYTES_MAX 4096 /* of the configuration in a snapshot */
 
 enum message_code {
 #define X(code, NAME, name) MESSAGE_##NAME = code,
@@ -89,11 +93,14 @@ struct raft_message {
 
 const char *message_name(uint16_t code); /* "append"; NULL when there is none */
 
+/* The message must fit MESSAGE_BYTES_MAX; nothing else about it is looked at. */
 void message_encode(struct buffer *out, const struct raft_message *m);
 /* Takes the first message off *bytes. ST_NOTFOUND at the end; ST_PROTOCOL: what follows in *bytes
  * is not to be trusted either; ST_UNSUPPORTED: a code that this version does not know, *bytes is
- * past it. */
+ * past it. The counted form also counts why it refused. */
 int message_decode(struct slice *bytes, struct raft_message *ret_message);
+int message_decode_counted(struct slice *bytes, struct wire_refusals *refusals,
+                           struct raft_message *ret_message);
 
 /* Appends an entry to what will be entries->bytes. */
 void message_entry_encode(struct buffer *out, const struct raft_entry *entry);
