@@ -28,15 +28,30 @@ static uint64_t histogram_bucket_end(unsigned bucket)
 
 void histogram_add(struct histogram *h, uint64_t value)
 {
+    histogram_add_many(h, value, 1);
+}
+
+void histogram_add_many(struct histogram *h, uint64_t value, uint64_t times)
+{
+    if (times == 0)
+        return;
     unsigned bucket = histogram_bucket(value);
     CHECK(bucket < HISTOGRAM_BUCKETS);
-    h->buckets[bucket]++;
+    h->buckets[bucket] += times;
     if (h->count == 0 || value < h->min)
         h->min = value;
     if (value > h->max)
         h->max = value;
-    h->count++;
-    h->sum += value;
+    h->count += times;
+    h->sum += value * times;
+}
+
+uint64_t histogram_count_to(const struct histogram *h, uint64_t value)
+{
+    uint64_t count = 0;
+    for (unsigned i = 0; i <= histogram_bucket(value); i++)
+        count += h->buckets[i];
+    return count;
 }
 
 void histogram_merge(struct histogram *to, const struct histogram *from)

@@ -18,8 +18,13 @@ struct histogram {
 };
 
 void histogram_add(struct histogram *h, uint64_t value);
+void histogram_add_many(struct histogram *h, uint64_t value, uint64_t times);
 void histogram_merge(struct histogram *to, const struct histogram *from);
 void histogram_reset(struct histogram *h);
+
+/* How many values are at most `value`; those of its bucket count too, so it is exact where value +
+ * 1 is a power of two. */
+uint64_t histogram_count_to(const struct histogram *h, uint64_t value);
 
 /* The least value that at least `percent` (0 to 100) of the values do not exceed, as the upper end
  * of its bucket and never above max; 0 when empty. */

@@ -186,7 +186,7 @@ void cmd_config_resetstat(struct call *c)
         if (f == NULL)
             continue;
         metrics_reset(&c->node->metrics[i]);
-        memset(f->stats, 0, command_table_len * sizeof(*f->stats));
+        timing_stats_reset(f);
     }
     reply_ok(c);
 }

@@ -13,10 +13,8 @@
 #include "command/handlers.h"
 #include "command/session_private.h"
 
-#define KEYS_KEEP 4096 /* front->keys grown beyond this is given back */
-/* Commands faster than this are not worth two looks at the clock each, unless SLOWLOG asks. */
-#define SLOWLOG_TIMES_ALL_BELOW_US 1000
-#define UNKNOWN_SHOWN_BYTES_MAX    128
+#define KEYS_KEEP               4096 /* front->keys grown beyond this is given back */
+#define UNKNOWN_SHOWN_BYTES_MAX 128
 
 static struct shard_metrics *metrics_of(const struct session *s)
 {
@@ -434,35 +432,15 @@ static void call_finish(struct session *s, struct call *c, uint64_t output_start
     s->reply.muted = s->reply_mode == REPLIES_OFF || s->reply_mode == REPLIES_SKIP;
 }
 
-static bool is_timed(const struct front *f, const struct command *cmd)
-{
-    return !(cmd->flags & CMD_FAST) ||
-           (f->settings->slowlog_log_slower_than >= 0 &&
-            f->settings->slowlog_log_slower_than < SLOWLOG_TIMES_ALL_BELOW_US);
-}
-
-static void call_timed(struct call *c, uint64_t start_us)
-{
-    uint64_t usec = front_now_us(c->front) - start_us;
-    c->front->stats[c->command->id].usec += usec;
-    int64_t limit_us = c->front->settings->slowlog_log_slower_than;
-    if (limit_us >= 0 && usec >= (uint64_t)limit_us && c->status == 0)
-        slowlog_add(c->front, c, usec);
-}
-
 void dispatch_call(struct call *c)
 {
     const struct command *cmd = c->command;
     bool atomic = (cmd->flags & CMD_WRITE) && (c->key_count > 1 || (cmd->flags & CMD_ATOMIC));
-    bool timed = is_timed(c->front, cmd);
-    uint64_t start_us = timed ? front_now_us(c->front) : 0;
     if (atomic)
         shard_atomic_begin(c->shard);
-    cmd->handler(c);
+    timing_run(c);
     if (atomic)
         shard_atomic_end(c->shard);
-    if (timed)
-        call_timed(c, start_us);
 }
 
 /* A command that may end later keeps its call on the heap. false: it does. */
@@ -611,6 +589,8 @@ static bool execute(struct session *s, struct request *q)
     if (unlikely(s->multi != NULL)) {
         if (!(cmd->flags & CMD_IN_MULTI)) {
             multi_queue(s, &c);
+            s->last_command = cmd;
+            c.command = NULL; /* counted when it is executed */
             call_finish(s, &c, output_start);
             return true;
         }
@@ -630,6 +610,8 @@ static bool execute(struct session *s, struct request *q)
     if (unlikely(others != 0) && !s->holding && !hold_shards(s, others))
         return false;
     bool done = run(s, &c);
+    if (s->holding)
+        timing_end(s->front);
     hold_end(s); /* last: the home shard may be another's from here on */
     return done;
 }
@@ -709,6 +691,7 @@ static enum session_state run_commands(struct session *s)
         pause_bytes = hard;
     for (int64_t budget = f->settings->pipelined_commands_max; budget > 0;) {
         if (s->batch_at == s->batch_len) {
+            timing_end(f);
             take_batch(s, budget);
             if (s->batch_len == 0)
                 return input_needed(s);
@@ -735,6 +718,7 @@ static enum session_state run_commands(struct session *s)
 enum session_state dispatch_run(struct session *s)
 {
     enum session_state state = run_commands(s);
+    timing_end(s->front);
     if (likely(s->forward == NULL) || state == SESSION_BLOCKED || s->killed)
         return state;
     forward_send(s);

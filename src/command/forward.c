@@ -279,11 +279,11 @@ static void part_run(struct forward_part *part, struct front *f)
     f->settings = __atomic_load_n(&f->node->settings, __ATOMIC_ACQUIRE);
     struct forward_item *items = (struct forward_item *)part->items.data;
     unsigned count = (unsigned)(part->items.len / sizeof(*items));
-    while (part->next < count) {
-        if (!item_run(part, &items[part->next], f))
-            return;
+    while (part->next < count && item_run(part, &items[part->next], f))
         part->next++;
-    }
+    timing_end(f);
+    if (part->next < count)
+        return;
     part->task.run = part_back;
     list_push_back(&f->outbox, &part->link); /* goes when its turn is committed */
 }

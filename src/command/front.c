@@ -116,6 +116,7 @@ void front_free(struct front *f)
     scan_cursors_free(f);
     buffer_free(&f->scratch);
     free(f->keys);
+    timing_stats_reset(f);
     free(f->stats);
     f->group->fronts[f->shard->id] = NULL;
     free(f);

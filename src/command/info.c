@@ -1,6 +1,9 @@
 /* INFO: Redis 7.0's sections, with the fields that its tools, exporters and libraries read, and a
  * section of Torc's own. What Torc has no equivalent of is shown as a Redis at rest shows it. */
+#include <stdlib.h>
+
 #include "base/map.h"
+#include "base/mem.h"
 #include "command/admin.h"
 #include "command/figures.h"
 #include "command/handlers.h"
@@ -235,7 +238,7 @@ static void info_commandstats(struct call *c, struct buffer *out, const struct f
                 continue;
             const struct command_stats *s = &call_front(c, i)->stats[id];
             sum.calls += s->calls;
-            sum.usec += s->usec;
+            sum.took_ns += s->took_ns;
             sum.rejected += s->rejected;
             sum.failed += s->failed;
         }
@@ -244,8 +247,8 @@ static void info_commandstats(struct call *c, struct buffer *out, const struct f
         buffer_printf(out,
                       "cmdstat_%s:calls=%llu,usec=%llu,usec_per_call=%.2f,rejected_calls=%llu,"
                       "failed_calls=%llu\r\n",
-                      command_table[id].name, (ull)sum.calls, (ull)sum.usec,
-                      sum.calls == 0 ? 0.0 : (double)sum.usec / (double)sum.calls,
+                      command_table[id].name, (ull)sum.calls, (ull)sum.took_ns / 1000,
+                      sum.calls == 0 ? 0.0 : (double)sum.took_ns / 1000 / (double)sum.calls,
                       (ull)sum.rejected, (ull)sum.failed);
     }
 }
@@ -257,8 +260,19 @@ static void info_errorstats(struct call *c, struct buffer *out, const struct fig
         buffer_printf(out, "errorstat_ERR:count=%llu\r\n", (ull)f->metrics.error_replies);
 }
 
+/* Redis' latency-tracking, with its default percentiles. */
 static void info_latencystats(struct call *c, struct buffer *out, const struct figures *f)
 {
+    struct histogram *sum = mem_alloc(sizeof(*sum));
+    for (unsigned id = 0; id < command_table_len; id++) {
+        if (!timing_spread(c, id, sum))
+            continue;
+        buffer_printf(out, "latency_percentiles_usec_%s:p50=%.3f,p99=%.3f,p99.9=%.3f\r\n",
+                      command_table[id].name, (double)histogram_percentile(sum, 50) / 1000,
+                      (double)histogram_percentile(sum, 99) / 1000,
+                      (double)histogram_percentile(sum, 99.9) / 1000);
+    }
+    free(sum);
 }
 
 static void info_cluster(struct call *c, struct buffer *out, const struct figures *f)

@@ -367,7 +367,7 @@ static void exec_one(struct call *c, const struct queued *q)
     bool spaces = (q->command->flags & CMD_KEYSPACES) != 0;
     if (spaces) /* the map has log records of its own */
         shard_atomic_end(c->shard);
-    q->command->handler(&sub);
+    timing_run(&sub);
     if (spaces)
         shard_atomic_begin(c->shard);
     if (sub.gate > c->gate)
@@ -417,6 +417,7 @@ void cmd_exec(struct call *c)
     shard_atomic_begin(c->shard);
     for (int i = 0; i < m->count; i++)
         exec_one(c, &m->queue[i]);
+    timing_end(c->front);
     shard_atomic_end(c->shard);
     c->front->keys_of = NULL;
     s->multi = m;

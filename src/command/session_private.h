@@ -7,6 +7,7 @@
 #include "command/call.h"
 #include "command/front.h"
 #include "command/session.h"
+#include "command/timing.h"
 #include "node/config.h"
 #include "wire/resp.h"
 
@@ -67,10 +68,6 @@ struct front_group {
     unsigned retired_next;
 };
 
-struct command_stats {
-    uint64_t calls, usec, rejected, failed;
-};
-
 struct front {
     struct front_group *group;
     struct shard *shard;
@@ -99,8 +96,9 @@ struct front {
     unsigned watches_gone; /* atomic: watches to be swept */
     struct buffer scratch;
     struct command_stats *stats; /* by command id */
-    struct slowlog *slowlog;     /* slowlog.c's */
-    struct scan_cursors *scans;  /* scan.c's */
+    struct timing timing;
+    struct slowlog *slowlog;    /* slowlog.c's */
+    struct scan_cursors *scans; /* scan.c's */
 };
 
 enum session_wait {
@@ -262,7 +260,8 @@ bool multi_writes(const struct session *s);
 bool multi_counts(struct session *s);
 
 /* Of files that keep something in the front: made at the first use, freed with the front. */
-void slowlog_add(struct front *f, const struct call *c, uint64_t usec); /* slowlog.c */
+void slowlog_add(struct front *f, const struct timing_item *what, const struct session *s,
+                 uint64_t took_us); /* slowlog.c; s NULL: it runs away from home */
 void slowlog_free(struct front *f);
 void scan_cursors_free(struct front *f); /* scan.c */
 

@@ -9,36 +9,38 @@
 #define GET_COUNT_DEFAULT 10
 
 /* A command whose argument `arg` must not be seen. */
-static bool is_secret(const struct call *c, int arg)
+static bool is_secret(const struct timing_item *what, int arg)
 {
-    if (c->command->handler == cmd_hello)
+    if (what->command->handler == cmd_hello)
         return arg > 1;
-    if (c->command->handler != cmd_config_set || arg < 3 || arg % 2 == 0)
+    if (what->command->handler != cmd_config_set || arg < 3 || arg % 2 == 0)
         return false;
-    int setting = config_find(call_arg(c, arg - 1));
+    int setting = config_find(what->argv[arg - 1]);
     return setting >= 0 && config_secret((unsigned)setting);
 }
 
-void slowlog_add(struct front *f, const struct call *c, uint64_t usec)
+void slowlog_add(struct front *f, const struct timing_item *what, const struct session *s,
+                 uint64_t took_us)
 {
-    if (c->command->handler == cmd_exec || c->command->handler == cmd_auth)
+    const struct command *cmd = what->command;
+    if (cmd->handler == cmd_exec || cmd->handler == cmd_auth)
         return;
     if (f->slowlog == NULL)
         f->slowlog = slowlog_create();
     struct slice argv[SLOWLOG_ARGS_MAX];
-    bool redacted = c->argc <= SLOWLOG_ARGS_MAX &&
-                    (c->command->handler == cmd_hello || c->command->handler == cmd_config_set);
-    for (int i = 0; redacted && i < c->argc; i++)
-        argv[i] = is_secret(c, i) ? slice_str("(redacted)") : call_arg(c, i);
-    struct slowlog_what what = {
+    bool redacted = what->argc <= SLOWLOG_ARGS_MAX &&
+                    (cmd->handler == cmd_hello || cmd->handler == cmd_config_set);
+    for (int i = 0; redacted && i < what->argc; i++)
+        argv[i] = is_secret(what, i) ? slice_str("(redacted)") : what->argv[i];
+    struct slowlog_what entry = {
         .at_ms = front_wall_ms(f),
-        .took_us = usec,
-        .argv = redacted ? argv : c->argv,
-        .argc = c->argc,
-        .peer = c->session == NULL ? NULL : c->session->peer,
-        .name = c->session == NULL ? NULL : c->session->name,
+        .took_us = took_us,
+        .argv = redacted ? argv : what->argv,
+        .argc = what->argc,
+        .peer = s == NULL ? NULL : s->peer,
+        .name = s == NULL ? NULL : s->name,
     };
-    slowlog_push(f->slowlog, &what, (unsigned)f->settings->slowlog_max_len);
+    slowlog_push(f->slowlog, &entry, (unsigned)f->settings->slowlog_max_len);
 }
 
 void slowlog_free(struct front *f)

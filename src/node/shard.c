@@ -5,6 +5,8 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "node/config.h"
+#include "node/latency.h"
 #include "node/node.h"
 
 /* What any command may write beyond what it said. */
@@ -45,6 +47,7 @@ int shard_create(struct node *node, struct env *env, unsigned id, struct engine 
     s->engine = engine;
     s->id = id;
     s->impl = state;
+    s->latency = mem_zalloc(sizeof(*s->latency));
     s->now_ms = env->ops->now_wall_ms(env);
     if (s->now_ms < node->start_wall_ms)
         s->now_ms = node->start_wall_ms; /* the clock was set back since the last run */
@@ -62,8 +65,37 @@ void shard_free(struct shard *s)
     if (s == NULL)
         return;
     log_batch_free(&s->batch);
+    free(s->latency);
     free(s->impl);
     free(s);
+}
+
+/* --- what takes long --- */
+
+/* 0: nobody asks. */
+static uint64_t latency_limit_us(const struct shard *s)
+{
+    const struct settings *settings = __atomic_load_n(&s->node->settings, __ATOMIC_ACQUIRE);
+    return (uint64_t)settings->latency_monitor_threshold * 1000;
+}
+
+/* The clock, where somebody asks. */
+static uint64_t latency_begin(const struct shard *s)
+{
+    return likely(latency_limit_us(s) == 0) ? 0 : s->env->ops->now_mono_us(s->env);
+}
+
+static void latency_note(struct shard *s, enum latency_event event, uint64_t took_us)
+{
+    uint64_t limit_us = latency_limit_us(s);
+    if (limit_us > 0 && took_us >= limit_us)
+        latency_add(&s->latency->of[event], s->now_ms / 1000, took_us / 1000);
+}
+
+static void latency_end(struct shard *s, enum latency_event event, uint64_t begin_us)
+{
+    if (unlikely(begin_us != 0))
+        latency_note(s, event, s->env->ops->now_mono_us(s->env) - begin_us);
 }
 
 /* --- turns --- */
@@ -117,7 +149,7 @@ static void pending_add(struct shard *s, uint64_t lsn)
             used--;
     }
     unsigned slot = (state->pending_first + used) % PENDING_TURNS_MAX;
-    state->pending[slot] = (struct shard_pending){.turn = s->turn, .lsn = lsn};
+    state->pending[slot] = (struct shard_pending){.turn = s->turn, .lsn = lsn, .at_us = s->now_us};
     state->pending_count = used + 1;
 }
 
@@ -127,9 +159,10 @@ static void batch_write(struct shard *s)
     CHECK(s->atomic_depth == 0);
     if (log_batch_bytes(&s->batch) == 0)
         return;
-    uint64_t lsn;
+    uint64_t lsn, begin_us = latency_begin(s);
     if (s->env->ops->persist(s->env, &s->batch, &lsn) < 0)
         return; /* the env ends the process; this turn is never committed */
+    latency_end(s, LATENCY_LOG_WRITE, begin_us);
     s->lsn = lsn;
     if (s->written != NULL)
         s->written->written(s->written, &s->batch, lsn);
@@ -156,7 +189,10 @@ bool shard_turn_end(struct shard *s)
         shard_synced(s, s->env->ops->synced_lsn(s->env));
     if (s->node->durable)
         s->lsn = s->env->ops->log_end_lsn(s->env);
-    return engine_turn(s->engine, s->lsn, s->now_ms);
+    uint64_t begin_us = latency_begin(s);
+    bool busy = engine_turn(s->engine, s->lsn, s->now_ms);
+    latency_end(s, LATENCY_ENGINE_TURN, begin_us);
+    return busy;
 }
 
 void shard_synced(struct shard *s, uint64_t lsn)
@@ -164,6 +200,7 @@ void shard_synced(struct shard *s, uint64_t lsn)
     struct shard_state *state = state_of(s);
     while (state->pending_count > 0 && state->pending[state->pending_first].lsn <= lsn) {
         s->committed_turn = state->pending[state->pending_first].turn;
+        latency_note(s, LATENCY_LOG_SYNC, s->now_us - state->pending[state->pending_first].at_us);
         state->pending_first = (state->pending_first + 1) % PENDING_TURNS_MAX;
         state->pending_count--;
     }

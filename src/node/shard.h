@@ -38,6 +38,7 @@ struct shard_written {
 
 struct shard_pending { /* a turn written to the log but not yet committed */
     uint64_t turn, lsn;
+    uint64_t at_us; /* when it began */
 };
 
 struct shard {
@@ -56,6 +57,8 @@ struct shard {
     uint64_t turn;           /* number of the current turn, from 1 */
     uint64_t committed_turn; /* replies that depend on turns <= this may leave */
     uint64_t lsn;            /* end of what this shard wrote to the log */
+
+    struct latency *latency; /* node/latency.h */
 
     unsigned atomic_depth; /* in shard_atomic_begin() .. end() */
     bool held;             /* by another shard: this thread must run nothing of the shard */

@@ -28,6 +28,14 @@ texts that name the product.
 """
 
 
+UNSEEN_HEAD = """
+These differences no comparison of replies meets:
+
+| Command | Redis | Torc | Reason |
+|---|---|---|---|
+"""
+
+
 class Deviation:
     def __init__(self, entry):
         self.name = entry["name"]
@@ -52,7 +60,10 @@ class Table:
         if text is None:
             with open(TABLE, "rb") as file:
                 text = file.read().decode()
-        self.entries = [Deviation(entry) for entry in tomllib.loads(text).get("deviation", [])]
+        document = tomllib.loads(text)
+        self.entries = [Deviation(entry) for entry in document.get("deviation", [])]
+        # What a comparison of replies does not meet: told, but with no pattern to allow anything.
+        self.unseen = document.get("unseen", [])
 
     def allow(self, args, redis, torc):
         """The first entry that allows this difference, or None."""
@@ -70,6 +81,11 @@ class Table:
         def cell(text):
             return " ".join(text.split()).replace("|", "\\|")
 
-        rows = ["| %s | %s | %s | %s |\n" % tuple(map(cell, (e.command, e.redis, e.torc, e.reason)))
-                for e in self.entries]
-        return HEAD + "".join(rows)
+        def row(*texts):
+            return "| %s | %s | %s | %s |\n" % tuple(map(cell, texts))
+
+        text = HEAD + "".join(row(e.command, e.redis, e.torc, e.reason) for e in self.entries)
+        if self.unseen:
+            text += UNSEEN_HEAD + "".join(
+                row(e["command"], e["redis"], e["torc"], e["reason"]) for e in self.unseen)
+        return text

@@ -51,6 +51,28 @@ static void test_error_is_bounded_over_the_whole_range(void **state)
     assert_true(histogram_percentile(&h, 100) == UINT64_MAX);
 }
 
+static void test_many_at_once_and_counting(void **state)
+{
+    struct prng prng = prng_make(3);
+    static struct histogram one_by_one;
+    histogram_reset(&h);
+    histogram_reset(&one_by_one);
+    uint64_t below[41] = {0};
+    for (int i = 0; i < 1000; i++) {
+        uint64_t value = prng_below(&prng, UINT64_C(1) << prng_below(&prng, 41));
+        uint64_t times = prng_below(&prng, 5);
+        histogram_add_many(&h, value, times);
+        for (uint64_t n = 0; n < times; n++)
+            histogram_add(&one_by_one, value);
+        for (unsigned bits = 0; bits <= 40; bits++)
+            below[bits] += value < UINT64_C(1) << bits ? times : 0;
+    }
+    assert_memory_equal(&h, &one_by_one, sizeof(h));
+    for (unsigned bits = 0; bits <= 40; bits++)
+        assert_true(histogram_count_to(&h, (UINT64_C(1) << bits) - 1) == below[bits]);
+    assert_true(histogram_count_to(&h, UINT64_MAX) == h.count);
+}
+
 static int compare_u64(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -99,6 +121,7 @@ int main(void)
         cmocka_unit_test(test_empty_and_single),
         cmocka_unit_test(test_small_values_are_exact),
         cmocka_unit_test(test_error_is_bounded_over_the_whole_range),
+        cmocka_unit_test(test_many_at_once_and_counting),
         cmocka_unit_test(test_percentiles_against_a_sorted_array),
         cmocka_unit_test(test_merge_with_empty),
     };

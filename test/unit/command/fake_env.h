@@ -29,6 +29,7 @@ struct fake_node {
     struct fake_shard shards[FAKE_SHARDS_MAX];
     unsigned count;
     uint64_t mono_us, wall_ms;
+    uint64_t look_us; /* what a look at the monotonic clock takes: so commands take some time */
     struct heap timers;
     uint64_t lsn, synced_lsn; /* with commit_on_sync */
     bool full;                /* no room in the log */
@@ -43,7 +44,8 @@ static struct fake_shard *fake_of(struct env *env)
 
 static uint64_t fake_mono_us(struct env *env)
 {
-    return fake_of(env)->of->mono_us;
+    struct fake_node *n = fake_of(env)->of;
+    return n->mono_us += n->look_us;
 }
 
 static uint64_t fake_wall_ms(struct env *env)
