@@ -61,73 +61,9 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/status.h"
-#include "sim/linear_seen.h"
+#include "sim/linear_private.h"
 
 #define CHAIN_MAX 1024 /* operations in a chain; it bounds the recursion */
-#define JUNK      0    /* state: a value that nobody looks for */
-
-/* A list entry: the call (2 * op) or the return (2 * op + 1) of a completed operation. */
-struct entry {
-    uint32_t prev, next;
-    uint64_t time;
-};
-
-struct class
-{
-    struct linear_op op;   /* with mapped values */
-    uint32_t first, count; /* members in `members`, in order of their calls */
-    uint32_t used;
-};
-
-/* One way on from a configuration: the classes of a chain, then a completed operation. */
-struct choice {
-    uint32_t op, chain, chain_len;
-};
-
-/* A configuration on the path and the choices made in it. */
-struct node {
-    uint32_t choice_first, choice_next, choice_end, chain_mark, path_mark;
-    uint32_t done_high; /* no operation from here on is linearized */
-    int64_t state;
-};
-
-struct linear_search {
-    struct linear_limits limits;
-    struct linear_seen *seen;
-    uint64_t steps;
-    bool exhausted;
-
-    /* The history, values mapped by rule 6. */
-    bool incr;
-    struct linear_op *ops; /* completed, in order of calls; then pending, in order of calls */
-    uint32_t *source;      /* position of each in the caller's array */
-    uint32_t done_count, pending_count;
-    int64_t *values; /* looked for by some operation; sorted, unique */
-    size_t value_count;
-    uint32_t *needed, *makers; /* per mapped value: remaining operations that need it, make it */
-    struct class *classes;
-    uint32_t class_count;
-    uint32_t *members;
-
-    /* The configuration. */
-    struct entry *entries; /* the last one is the head */
-    uint64_t *done, *used; /* bits: completed and linearized; pending and used */
-    int64_t state;
-    uint32_t done_high;
-
-    struct node *nodes;
-    size_t node_count, node_cap;
-    struct choice *choices;
-    size_t choice_count, choice_cap;
-    uint32_t *chains; /* classes of the chains of all choices */
-    size_t chain_count, chain_cap;
-    uint32_t *path, *best; /* positions in the caller's array */
-    size_t path_len, best_len;
-    size_t best_done, best_same; /* completed ones in best; how far path and best agree */
-    uint32_t *candidates;
-    size_t candidate_count, candidate_cap;
-    struct buffer key;
-};
 
 struct linear_search *linear_search_create(const struct linear_limits *limits)
 {
@@ -137,27 +73,11 @@ struct linear_search *linear_search_create(const struct linear_limits *limits)
     return s;
 }
 
-/* Gives back what belongs to one history, but for the best path and the growing stacks. */
-static void clear_history(struct linear_search *s)
-{
-    void *parts[] = {s->ops,     s->source,  s->values, s->needed, s->makers, s->classes,
-                     s->members, s->entries, s->done,   s->used,   s->path};
-    for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
-        free(parts[i]);
-    s->ops = NULL;
-    s->classes = NULL;
-    s->entries = NULL;
-    s->values = NULL;
-    s->done = s->used = NULL;
-    s->source = s->needed = s->makers = s->members = s->path = NULL;
-    linear_seen_clear(s->seen);
-}
-
 void linear_search_free(struct linear_search *s)
 {
     if (s == NULL)
         return;
-    clear_history(s);
+    linear_clear(s);
     free(s->best);
     free(s->nodes);
     free(s->choices);
@@ -168,242 +88,20 @@ void linear_search_free(struct linear_search *s)
     free(s);
 }
 
-/* --- preparing a history --- */
-
-static int compare_values(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-static bool completed(const struct linear_op *op, uint64_t until)
-{
-    return op->ret != LINEAR_NEVER && op->ret <= until;
-}
-
-/* Splits the history in completed and pending operations; what can't matter is left out. */
-static void take_ops(struct linear_search *s, const struct linear_op *const *ops, size_t count,
-                     uint64_t until)
-{
-    s->ops = mem_alloc(count * sizeof(*s->ops));
-    s->source = mem_alloc(count * sizeof(*s->source));
-    s->incr = false;
-    size_t n = 0;
-    for (int pending = 0; pending <= 1; pending++) {
-        for (size_t i = 0; i < count && ops[i]->call <= until; i++) {
-            if (completed(ops[i], until) == pending || (pending && ops[i]->kind == LINEAR_READ))
-                continue;
-            s->incr |= ops[i]->kind == LINEAR_INCR;
-            s->ops[n] = *ops[i];
-            s->source[n++] = (uint32_t)i;
-        }
-        if (!pending)
-            s->done_count = (uint32_t)n;
-    }
-    s->pending_count = (uint32_t)n - s->done_count;
-}
-
-/* Rule 6: the place of a value among those looked for, from 1; JUNK when nobody looks for it. */
-static int64_t map_value(const struct linear_search *s, int64_t value)
-{
-    if (s->incr || value == LINEAR_ABSENT)
-        return value;
-    const int64_t *at = bsearch(&value, s->values, s->value_count, sizeof(value), compare_values);
-    return at == NULL ? JUNK : 1 + (at - s->values);
-}
-
-static void map_values(struct linear_search *s)
-{
-    size_t total = s->done_count + (size_t)s->pending_count;
-    s->values = mem_alloc((total + 1) * sizeof(*s->values));
-    s->value_count = 0;
-    if (s->incr)
-        return;
-    size_t n = 0;
-    for (size_t i = 0; i < total; i++) {
-        if (s->ops[i].kind == LINEAR_READ)
-            s->values[n++] = s->ops[i].result;
-        else if (s->ops[i].kind == LINEAR_CAS)
-            s->values[n++] = s->ops[i].expected;
-    }
-    qsort(s->values, n, sizeof(*s->values), compare_values);
-    for (size_t i = 0; i < n; i++)
-        if (s->values[i] != LINEAR_ABSENT &&
-            (s->value_count == 0 || s->values[i] != s->values[s->value_count - 1]))
-            s->values[s->value_count++] = s->values[i];
-    for (size_t i = 0; i < total; i++) {
-        struct linear_op *op = &s->ops[i];
-        op->arg = map_value(s, op->arg);
-        op->expected = map_value(s, op->expected);
-        if (op->kind == LINEAR_READ)
-            op->result = map_value(s, op->result);
-    }
-}
-
-/* Rule 7's tables are indexed by absent, JUNK and the values looked for. */
-static size_t value_index(int64_t mapped)
-{
-    return mapped == LINEAR_ABSENT ? 0 : 1 + (size_t)mapped;
-}
-
-/* The one state in which a completed operation is legal, if there is just one. */
-static bool needs_state(const struct linear_op *op, int64_t *ret_state)
-{
-    if (op->kind == LINEAR_READ)
-        *ret_state = op->result;
-    else if (op->kind == LINEAR_CAS && op->result == 1)
-        *ret_state = op->expected;
-    else if (op->kind == LINEAR_DELETE && op->result == 0)
-        *ret_state = LINEAR_ABSENT;
-    else
-        return false;
-    return true;
-}
-
-/* The state that an operation leaves when it changes something; not for increments. */
-static bool makes_state(const struct linear_op *op, bool pending, int64_t *ret_state)
-{
-    if (op->kind == LINEAR_READ || (op->kind != LINEAR_WRITE && !pending && op->result == 0))
-        return false;
-    *ret_state = op->kind == LINEAR_DELETE ? LINEAR_ABSENT : op->arg;
-    return true;
-}
-
-static void count_values(struct linear_search *s)
-{
-    s->needed = mem_zalloc((s->value_count + 2) * sizeof(*s->needed));
-    s->makers = mem_zalloc((s->value_count + 2) * sizeof(*s->makers));
-    if (s->incr)
-        return;
-    int64_t state;
-    for (uint32_t i = 0; i < s->done_count + s->pending_count; i++) {
-        bool pending = i >= s->done_count;
-        if (!pending && needs_state(&s->ops[i], &state))
-            s->needed[value_index(state)]++;
-        if (makes_state(&s->ops[i], pending, &state))
-            s->makers[value_index(state)]++;
-    }
-}
-
-/* Orders pending operations by what they do, then by their call. */
-static int compare_pending(const void *a, const void *b)
-{
-    const struct linear_op *x = *(const struct linear_op *const *)a;
-    const struct linear_op *y = *(const struct linear_op *const *)b;
-    if (x->kind != y->kind)
-        return x->kind < y->kind ? -1 : 1;
-    if (x->arg != y->arg)
-        return x->arg < y->arg ? -1 : 1;
-    if (x->expected != y->expected)
-        return x->expected < y->expected ? -1 : 1;
-    return x < y ? -1 : x > y; /* one array, in order of calls */
-}
-
-static bool same_deed(const struct linear_op *x, const struct linear_op *y)
-{
-    return x->kind == y->kind && (x->arg == y->arg || x->kind == LINEAR_DELETE) &&
-           (x->expected == y->expected || x->kind != LINEAR_CAS);
-}
-
-static void make_classes(struct linear_search *s)
-{
-    uint32_t n = s->pending_count;
-    const struct linear_op **sorted = mem_alloc(n * sizeof(*sorted));
-    s->classes = mem_alloc(n * sizeof(*s->classes));
-    s->members = mem_alloc(n * sizeof(*s->members));
-    s->class_count = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        struct linear_op *op = &s->ops[s->done_count + i];
-        if (op->kind != LINEAR_CAS)
-            op->expected = 0;
-        if (op->kind == LINEAR_DELETE)
-            op->arg = 0;
-        sorted[i] = op;
-    }
-    if (n > 0)
-        qsort(sorted, n, sizeof(*sorted), compare_pending);
-    for (uint32_t i = 0; i < n; i++) {
-        if (i == 0 || !same_deed(sorted[i - 1], sorted[i]))
-            s->classes[s->class_count++] = (struct class){.op = *sorted[i], .first = i};
-        s->classes[s->class_count - 1].count++;
-        s->members[i] = (uint32_t)(sorted[i] - s->ops) - s->done_count;
-    }
-    free(sorted);
-}
-
-static int compare_entries(const void *a, const void *b)
-{
-    const struct entry *x = a, *y = b;
-    if (x->time != y->time)
-        return x->time < y->time ? -1 : 1;
-    bool x_returns = x->prev & 1, y_returns = y->prev & 1;
-    if (x_returns != y_returns)
-        return x_returns ? 1 : -1; /* equal moments are concurrent: calls before returns */
-    return x->prev < y->prev ? -1 : 1;
-}
-
-static void make_entries(struct linear_search *s)
-{
-    uint32_t n = 2 * s->done_count;
-    struct entry *sorted = mem_alloc((n + 1) * sizeof(*sorted));
-    for (uint32_t i = 0; i < n; i++)
-        sorted[i] = (struct entry){.prev = i, /* its number, meanwhile */
-                                   .time = i & 1 ? s->ops[i / 2].ret : s->ops[i / 2].call};
-    qsort(sorted, n, sizeof(*sorted), compare_entries);
-    s->entries = mem_alloc((n + 1) * sizeof(*s->entries));
-    uint32_t last = n; /* the head */
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t at = sorted[i].prev;
-        s->entries[at] = (struct entry){.prev = last, .time = sorted[i].time};
-        s->entries[last].next = at;
-        last = at;
-    }
-    s->entries[last].next = n;
-    s->entries[n].prev = last;
-    s->entries[n].time = LINEAR_NEVER;
-    free(sorted);
-}
-
-static void prepare(struct linear_search *s, const struct linear_op *const *ops, size_t count,
-                    uint64_t until)
-{
-    clear_history(s);
-    take_ops(s, ops, count, until);
-    map_values(s);
-    count_values(s);
-    make_classes(s);
-    make_entries(s);
-    s->done = mem_zalloc((s->done_count / 64 + 1) * sizeof(*s->done));
-    s->used = mem_zalloc((s->pending_count / 64 + 1) * sizeof(*s->used));
-    s->path = mem_alloc((count + 1) * sizeof(*s->path));
-    s->best = mem_realloc(s->best, (count + 1) * sizeof(*s->best));
-    s->state = LINEAR_ABSENT;
-    s->done_high = 0;
-    s->node_count = s->choice_count = s->chain_count = 0;
-    s->path_len = s->best_len = s->best_done = s->best_same = 0;
-    s->steps = 0;
-    s->exhausted = false;
-}
-
 /* --- the configuration --- */
 
 static void lift(struct linear_search *s, uint32_t at)
 {
-    struct entry *e = &s->entries[at];
+    struct linear_entry *e = &s->entries[at];
     s->entries[e->prev].next = e->next;
     s->entries[e->next].prev = e->prev;
 }
 
 static void unlift(struct linear_search *s, uint32_t at)
 {
-    struct entry *e = &s->entries[at];
+    struct linear_entry *e = &s->entries[at];
     s->entries[e->prev].next = at;
     s->entries[e->next].prev = at;
-}
-
-static uint32_t head(const struct linear_search *s)
-{
-    return 2 * s->done_count;
 }
 
 static void flip(uint64_t *bits, uint32_t at)
@@ -416,7 +114,7 @@ static bool may_leave(const struct linear_search *s, int64_t state)
 {
     if (s->incr)
         return true;
-    size_t at = value_index(state);
+    size_t at = linear_value_index(state);
     return s->needed[at] == 0 || s->makers[at] > 0;
 }
 
@@ -435,14 +133,14 @@ static void count_op(struct linear_search *s, const struct linear_op *op, bool p
     int64_t state;
     if (s->incr)
         return;
-    if (!pending && needs_state(op, &state))
-        s->needed[value_index(state)] += (uint32_t)by;
-    if (makes_state(op, pending, &state))
-        s->makers[value_index(state)] += (uint32_t)by;
+    if (!pending && linear_needs_state(op, &state))
+        s->needed[linear_value_index(state)] += (uint32_t)by;
+    if (linear_makes_state(op, pending, &state))
+        s->makers[linear_value_index(state)] += (uint32_t)by;
 }
 
 /* Uses the next member of a class, or (-1) gives the last one back. */
-static uint32_t count_member(struct linear_search *s, struct class *class, int by)
+static uint32_t count_member(struct linear_search *s, struct linear_class *class, int by)
 {
     uint32_t member = s->members[class->first + (by > 0 ? class->used : class->used - 1)];
     class->used += (uint32_t)by;
@@ -452,11 +150,11 @@ static uint32_t count_member(struct linear_search *s, struct class *class, int b
 }
 
 /* Linearizes a choice; false when that leads nowhere. Either way it must be undone by revert(). */
-static bool apply(struct linear_search *s, const struct choice *choice)
+static bool apply(struct linear_search *s, const struct linear_choice *choice)
 {
     bool alive = true;
     for (uint32_t i = 0; i < choice->chain_len; i++) {
-        struct class *class = &s->classes[s->chains[choice->chain + i]];
+        struct linear_class *class = &s->classes[s->chains[choice->chain + i]];
         s->path[s->path_len++] = count_member(s, class, 1);
         alive &= enter(s, &class->op);
     }
@@ -474,7 +172,8 @@ static bool apply(struct linear_search *s, const struct choice *choice)
     return alive;
 }
 
-static void revert(struct linear_search *s, const struct node *node, const struct choice *choice)
+static void revert(struct linear_search *s, const struct linear_node *node,
+                   const struct linear_choice *choice)
 {
     flip(s->done, choice->op);
     unlift(s, 2 * choice->op + 1);
@@ -493,7 +192,7 @@ static void revert(struct linear_search *s, const struct node *node, const struc
  * linearized and none from done_high on, so only the words between say anything. */
 static bool entered_before(struct linear_search *s)
 {
-    uint32_t first = s->entries[head(s)].next / 2; /* the list begins with a call */
+    uint32_t first = s->entries[linear_head(s)].next / 2; /* the list begins with a call */
     uint32_t words = 0;
     buffer_clear(&s->key);
     buffer_append_u32(&s->key, first);
@@ -537,7 +236,7 @@ struct chain {
 static void add_choice(struct linear_search *s, uint32_t op, const struct chain *chain)
 {
     GROW(s->choices, s->choice_count, s->choice_cap);
-    struct choice choice = {.op = op, .chain = (uint32_t)s->chain_count};
+    struct linear_choice choice = {.op = op, .chain = (uint32_t)s->chain_count};
     for (uint32_t i = chain == NULL ? 0 : chain->len; i > 0; i--) {
         GROW(s->chains, s->chain_count, s->chain_cap);
         s->chains[s->chain_count++] = chain->classes[i - 1];
@@ -547,7 +246,8 @@ static void add_choice(struct linear_search *s, uint32_t op, const struct chain 
 }
 
 /* Is a member of the class left that was called by the horizon? */
-static bool available(const struct linear_search *s, const struct class *class, uint64_t horizon)
+static bool available(const struct linear_search *s, const struct linear_class *class,
+                      uint64_t horizon)
 {
     return class->used < class->count &&
            s->ops[s->done_count + s->members[class->first + class->used]].call <= horizon;
@@ -624,7 +324,7 @@ static bool reachable(const struct linear_search *s, int64_t goal, uint64_t hori
     if (!s->incr)
         return true;
     for (uint32_t i = 0; i < s->class_count; i++) {
-        const struct class *class = &s->classes[i];
+        const struct linear_class *class = &s->classes[i];
         if (!available(s, class, horizon))
             continue;
         if (class->op.kind != LINEAR_INCR)
@@ -641,7 +341,7 @@ static void add_chains(struct linear_search *s, uint32_t at, uint64_t horizon)
     const struct linear_op *op = &s->ops[at];
     struct chain c = {.s = s, .op = at, .horizon = horizon};
     int64_t goal;
-    if (needs_state(op, &goal)) {
+    if (linear_needs_state(op, &goal)) {
         if (reachable(s, goal, horizon))
             chain_to(&c, goal);
     } else if (op->kind == LINEAR_INCR) {
@@ -665,7 +365,7 @@ static void add_chains(struct linear_search *s, uint32_t at, uint64_t horizon)
 
 static bool same_outcome(const struct linear_op *x, const struct linear_op *y)
 {
-    return same_deed(x, y) && (x->result == y->result || x->kind == LINEAR_WRITE);
+    return linear_same_deed(x, y) && (x->result == y->result || x->kind == LINEAR_WRITE);
 }
 
 /* Adds an operation to the candidates, which are in the order of their returns, unless one of
@@ -695,7 +395,8 @@ static void add_choices(struct linear_search *s)
 {
     uint64_t horizon = LINEAR_NEVER;
     s->candidate_count = 0;
-    for (uint32_t at = s->entries[head(s)].next; at != head(s); at = s->entries[at].next) {
+    for (uint32_t at = s->entries[linear_head(s)].next; at != linear_head(s);
+         at = s->entries[at].next) {
         if (at & 1) { /* the first return left: what was called later can't be next */
             horizon = s->entries[at].time;
             break;
@@ -719,13 +420,13 @@ static void add_choices(struct linear_search *s)
 static void push_node(struct linear_search *s)
 {
     GROW(s->nodes, s->node_count, s->node_cap);
-    struct node *node = &s->nodes[s->node_count++];
-    *node = (struct node){.choice_first = (uint32_t)s->choice_count,
-                          .choice_next = (uint32_t)s->choice_count,
-                          .chain_mark = (uint32_t)s->chain_count,
-                          .path_mark = (uint32_t)s->path_len,
-                          .done_high = s->done_high,
-                          .state = s->state};
+    struct linear_node *node = &s->nodes[s->node_count++];
+    *node = (struct linear_node){.choice_first = (uint32_t)s->choice_count,
+                                 .choice_next = (uint32_t)s->choice_count,
+                                 .chain_mark = (uint32_t)s->chain_count,
+                                 .path_mark = (uint32_t)s->path_len,
+                                 .done_high = s->done_high,
+                                 .state = s->state};
     add_choices(s);
     node->choice_end = (uint32_t)s->choice_count;
 }
@@ -746,7 +447,7 @@ static void keep_best(struct linear_search *s, size_t done)
 static bool pop_node(struct linear_search *s)
 {
     keep_best(s, s->node_count - 1);
-    struct node *node = &s->nodes[--s->node_count];
+    struct linear_node *node = &s->nodes[--s->node_count];
     s->choice_count = node->choice_first;
     s->chain_count = node->chain_mark;
     if (s->node_count == 0)
@@ -760,20 +461,20 @@ enum linear_verdict linear_search_run(struct linear_search *s, const struct line
                                       size_t count, uint64_t until)
 {
     CHECK(count <= LINEAR_OPS_MAX);
-    prepare(s, ops, count, until);
+    linear_prepare(s, ops, count, until);
     for (size_t i = 0; i < s->value_count; i++)
         if (!may_leave(s, 1 + (int64_t)i))
             return LINEAR_VIOLATION; /* somebody saw a value that nobody wrote */
     push_node(s);
-    while (!s->exhausted && s->entries[head(s)].next != head(s)) {
-        struct node *node = &s->nodes[s->node_count - 1];
+    while (!s->exhausted && s->entries[linear_head(s)].next != linear_head(s)) {
+        struct linear_node *node = &s->nodes[s->node_count - 1];
         if (s->steps >= s->limits.steps_max) {
             s->exhausted = true;
         } else if (node->choice_next == node->choice_end) {
             if (!pop_node(s))
                 return LINEAR_VIOLATION;
         } else {
-            const struct choice *choice = &s->choices[node->choice_next++];
+            const struct linear_choice *choice = &s->choices[node->choice_next++];
             bool alive = apply(s, choice);
             if (!alive)
                 keep_best(s, s->node_count);

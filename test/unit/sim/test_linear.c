@@ -377,6 +377,7 @@ static void check_big(const char *what, const struct shape *shape, uint64_t seed
     print_message("%s: %zu operations, %zu keys, %lu steps, %.3f s\n", what, shape->count,
                   result.keys, (unsigned long)result.steps, seconds_now() - start);
     assert_int_equal(result.verdict, LINEAR_OK);
+    assert_true(result.steps < 5000000);
 
     /* A read of a value that was overwritten long ago, in the middle. */
     size_t at = shape->count / 2, old = shape->count / 4;
@@ -391,6 +392,7 @@ static void check_big(const char *what, const struct shape *shape, uint64_t seed
     print_message("%s, one stale read: verdict %d, %lu steps, %.3f s\n", what, result.verdict,
                   (unsigned long)result.steps, seconds_now() - start);
     assert_int_equal(result.verdict, LINEAR_VIOLATION);
+    assert_true(result.steps < 5000000);
     free(ops);
 }
 
