@@ -398,6 +398,11 @@ static int model_drop_ranges(struct tier *t, const struct tier_range *ranges, si
     }
     pthread_mutex_lock(&m->lock);
     int st = step(m, TIER_MODEL_DROP);
+    if (st == 0 && m->policy.sync_log != NULL) {
+        pthread_mutex_unlock(&m->lock);
+        st = m->policy.sync_log(m->policy.ctx);
+        pthread_mutex_lock(&m->lock);
+    }
     if (st == 0) {
         struct version *kept = version_make(m->now->count);
         for (size_t i = 0; i < m->now->count; i++)

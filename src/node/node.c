@@ -33,6 +33,7 @@ int node_create(const struct node_options *options, struct node **ret_node)
     for (unsigned db = 0; db < NODE_DBS; db++)
         node->keyspaces.id[db] = db;
     node->keyspaces.next_id = NODE_DBS;
+    node->keyspaces_durable = node->keyspaces_pending = node->keyspaces;
     *ret_node = node;
     return 0;
 }
@@ -46,9 +47,8 @@ void node_free(struct node *node)
 
 /* Compaction asks while the map changes. "Dropped" lets it forget rows for good, so what was not
  * seen at one moment is not dropped: it will ask again. */
-bool node_keyspace_dropped(const struct node *node, uint32_t keyspace)
+static bool map_lacks(const struct node_keyspaces *k, uint32_t keyspace)
 {
-    const struct node_keyspaces *k = &node->keyspaces;
     uint64_t sequence = __atomic_load_n(&k->sequence, __ATOMIC_ACQUIRE);
     if (sequence % 2 != 0 || keyspace >= __atomic_load_n(&k->next_id, __ATOMIC_ACQUIRE))
         return false;
@@ -56,6 +56,16 @@ bool node_keyspace_dropped(const struct node *node, uint32_t keyspace)
         if (__atomic_load_n(&k->id[db], __ATOMIC_ACQUIRE) == keyspace)
             return false;
     return __atomic_load_n(&k->sequence, __ATOMIC_RELAXED) == sequence;
+}
+
+bool node_keyspace_dropped(const struct node *node, uint32_t keyspace)
+{
+    return map_lacks(&node->keyspaces, keyspace);
+}
+
+bool node_keyspace_gone(const struct node *node, uint32_t keyspace)
+{
+    return map_lacks(&node->keyspaces_durable, keyspace);
 }
 
 void node_keyspaces_encode(const struct node *node, struct buffer *out)
@@ -95,9 +105,8 @@ static int keyspaces_decode(struct slice stored, struct node_keyspaces *ret_keys
 
 /* Puts a new map into force: other threads may be looking ahead, so field by field, version last.
  */
-static void keyspaces_install(struct node *node, const struct node_keyspaces *k)
+static void keyspaces_install(struct node_keyspaces *to, const struct node_keyspaces *k)
 {
-    struct node_keyspaces *to = &node->keyspaces;
     uint64_t sequence = to->sequence;
     __atomic_store_n(&to->sequence, sequence + 1, __ATOMIC_RELAXED);
     /* Release: who sees one of these sees the odd sequence too. */
@@ -106,6 +115,19 @@ static void keyspaces_install(struct node *node, const struct node_keyspaces *k)
         __atomic_store_n(&to->id[db], k->id[db], __ATOMIC_RELEASE);
     __atomic_store_n(&to->sequence, sequence + 2, __ATOMIC_RELEASE);
     __atomic_store_n(&to->version, k->version, __ATOMIC_RELEASE);
+}
+
+void node_keyspaces_turn(struct node *node, uint64_t lsn, uint64_t synced_lsn)
+{
+    struct node_keyspaces *durable = &node->keyspaces_durable, *pending = &node->keyspaces_pending;
+    if (likely(node->keyspaces.version == durable->version))
+        return;
+    if (pending->version == durable->version) {
+        *pending = node->keyspaces;
+        node->keyspaces_pending_lsn = lsn;
+    }
+    if (synced_lsn >= node->keyspaces_pending_lsn)
+        keyspaces_install(durable, pending);
 }
 
 /* Engines forget the incarnations that `before` had and the map has no more. */
@@ -123,7 +145,7 @@ static void keyspaces_change(struct node *node, struct shard *s, struct node_key
 {
     struct node_keyspaces before = node->keyspaces;
     k->version++;
-    keyspaces_install(node, k);
+    keyspaces_install(&node->keyspaces, k);
     BUFFER_AUTO struct buffer encoded = {0};
     node_keyspaces_encode(node, &encoded);
     shard_log_meta(s, buffer_slice(&encoded));
@@ -169,7 +191,9 @@ int node_load_meta(struct node *node, struct slice stored)
     int st = keyspaces_decode(stored, &k);
     if (st < 0)
         return st;
-    keyspaces_install(node, &k);
+    keyspaces_install(&node->keyspaces, &k);
+    keyspaces_install(&node->keyspaces_durable, &k);
+    node->keyspaces_pending = node->keyspaces_durable;
     node->keyspaces_stored_version = k.version;
     return 0;
 }
@@ -183,7 +207,7 @@ static int replay_meta(struct node *node, struct slice payload)
     if (k.version <= node->keyspaces.version)
         return 0; /* the cold tier had it already */
     struct node_keyspaces before = node->keyspaces;
-    keyspaces_install(node, &k);
+    keyspaces_install(&node->keyspaces, &k);
     keyspaces_drop_old(node, &before);
     return 0;
 }
@@ -231,6 +255,8 @@ int node_replay(struct node *node, uint64_t lsn, const struct log_record *record
 
 void node_recovered(struct node *node)
 {
+    keyspaces_install(&node->keyspaces_durable, &node->keyspaces);
+    node->keyspaces_pending = node->keyspaces_durable;
     for (unsigned partition = 0; partition < node->partitions; partition++) {
         struct shard *s = node->shard[node_shard_index(node, (uint16_t)partition)];
         struct engine_partition *p = engine_partition(s->engine, (uint16_t)partition);

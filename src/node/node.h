@@ -86,6 +86,10 @@ struct node {
     uint64_t hash_seed, actor, hlc_floor;
     uint64_t hlc_reserved; /* stamps stay below; moved on, once persisted, by node_hlc_reserved() */
     struct node_keyspaces keyspaces;
+    /* The newest map known to survive a power cut; and the one that will be it when the log is
+     * synced up to the position, of shard 0's thread. */
+    struct node_keyspaces keyspaces_durable, keyspaces_pending;
+    uint64_t keyspaces_pending_lsn;
     uint64_t
         keyspaces_stored_version; /* what the cold tier has; under the truncation lock of src/run */
     struct node_hooks hooks;
@@ -134,8 +138,13 @@ static inline struct key node_key(const struct node *node, unsigned db, struct s
     return key_make(bytes, node_keyspace(node, db), node->partitions, node->hash_seed);
 }
 
-/* Whether the id's records may be forgotten; from any thread (tier_policy). */
+/* Whether the id is in no map any more; from any thread. */
 bool node_keyspace_dropped(const struct node *node, uint32_t keyspace);
+/* And will not be after a power cut either: only then may the cold tier forget its rows
+ * (tier_policy), or a FLUSHDB that was not synced would come back undone in part. */
+bool node_keyspace_gone(const struct node *node, uint32_t keyspace);
+/* At the end of each of shard 0's turns: all changes of the map are in the log below lsn. */
+void node_keyspaces_turn(struct node *node, uint64_t lsn, uint64_t synced_lsn);
 
 /* With all shards held, on the thread of `s`. The change goes into the log of this turn. */
 void node_flush_db(struct node *node, struct shard *s, unsigned db);

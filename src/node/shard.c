@@ -189,6 +189,8 @@ bool shard_turn_end(struct shard *s)
         shard_synced(s, s->env->ops->synced_lsn(s->env));
     if (s->node->durable)
         s->lsn = s->env->ops->log_end_lsn(s->env);
+    if (s->id == 0 && s->node->durable)
+        node_keyspaces_turn(s->node, s->lsn, s->env->ops->synced_lsn(s->env));
     uint64_t begin_us = latency_begin(s);
     bool busy = engine_turn(s->engine, s->lsn, s->now_ms);
     latency_end(s, LATENCY_ENGINE_TURN, begin_us);

@@ -53,7 +53,7 @@ static uint64_t random_u64(void)
 static bool policy_keyspace_dropped(void *ctx, uint32_t keyspace)
 {
     struct node *node = __atomic_load_n(&((struct server *)ctx)->shared.node, __ATOMIC_ACQUIRE);
-    return node != NULL && node_keyspace_dropped(node, keyspace);
+    return node != NULL && node_keyspace_gone(node, keyspace);
 }
 
 /* Behind the clock, as tier_policy wants it. */

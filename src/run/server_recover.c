@@ -178,6 +178,7 @@ struct encode_call {
 static void encode_keyspaces(struct shard_thread *t, void *ctx)
 {
     struct encode_call *call = ctx;
+    shard_settle(t->shard); /* the change is in the log */
     node_keyspaces_encode(t->shared->node, &call->map);
     call->version = node_keyspaces_version(t->shared->node);
 }
@@ -191,7 +192,9 @@ static int store_keyspaces(struct server *server)
         return 0;
     shard_thread_call(server->shared.threads[0], encode_keyspaces, &call);
     struct tier *tier = server->dir.tier;
-    int st = tier->ops->put_meta(tier, slice_str(META_KEYSPACES), buffer_slice(&call.map));
+    int st = committer_sync(server->shared.committer); /* nothing older than the map may be lost */
+    if (st == 0)
+        st = tier->ops->put_meta(tier, slice_str(META_KEYSPACES), buffer_slice(&call.map));
     if (st == 0)
         node->keyspaces_stored_version = call.version;
     buffer_free(&call.map);

@@ -4,7 +4,8 @@
  * The table is walked once from begin to end in steps. Records frozen meanwhile are left out of
  * flushes as long as the drop is listed: until every generation that may hold one is in the tier.
  * The tier drops the ranges once no flush runs that began before the drop; were a crash to come
- * first, compaction would do it (tier_policy). */
+ * first, compaction would do it (tier_policy). The tier hears of a drop only after the turn it was
+ * made in: then the log has it, and is synced before anything in the tier says so. */
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -43,13 +44,14 @@ struct flush_dropped engine_drops_set(const struct engine *e)
 {
     struct flush_dropped set = {0};
     list_foreach (node, &e->drops)
-        set.count++;
+        set.count += drop_of(node)->logged;
     if (set.count == 0)
         return set;
     set.ids = mem_alloc(set.count * sizeof(*set.ids));
     size_t i = 0;
     list_foreach (node, &e->drops)
-        set.ids[i++] = drop_of(node)->keyspace;
+        if (drop_of(node)->logged)
+            set.ids[i++] = drop_of(node)->keyspace;
     qsort(set.ids, set.count, sizeof(*set.ids), compare_ids);
     return set;
 }
@@ -177,6 +179,8 @@ void engine_drops_turn(struct engine *e)
 {
     if (list_empty(&e->drops))
         return;
+    list_foreach (node, &e->drops)
+        drop_of(node)->logged = true;
     if (!e->drop_walking)
         walk_begin(e);
     if (e->drop_walking)

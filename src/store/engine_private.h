@@ -82,6 +82,7 @@ struct engine_generation {
 struct engine_drop {
     struct list_node link;
     uint32_t keyspace;
+    bool logged;          /* the log has it: what makes it durable syncs the log first */
     bool walking, walked; /* the table was searched from begin to end since the drop */
     bool tier_busy, tier_done;
     uint64_t sequence; /* of the newest frozen generation when walked */

@@ -13,9 +13,10 @@
  * A header page that is neither valid nor blank can't come from a crash (headers are rewritten
  * within one sector), so it is corruption too.
  *
- * The order of the steps that change files makes a crash in between harmless: (1) segments after
- * the cut stop being live, (2) the cut segment is truncated to X, (3) what was replayed is synced,
- * (4) a new segment begins at X with the next epoch, and is synced before anything is appended.
+ * What is there is synced before it is replayed. The order of the steps that change files makes a
+ * crash in between harmless: (1) segments after the cut stop being live, (2) the cut segment is
+ * truncated to X, (3) it is synced, (4) a new segment begins at X with the next epoch, and is
+ * synced before anything is appended.
  * Until (4) is durable, opening again judges the same: X and S are the same. From (4) on, the cut
  * is part of the chain. Since each open begins a new epoch, leftovers beyond X never parse. */
 #include <stdarg.h>
@@ -263,6 +264,14 @@ static bool recovery_continues(const struct log_segment *s, const struct found_f
 static int recovery_replay(struct recovery *r)
 {
     struct log *log = r->log;
+    /* What is replayed may be flushed into the cold tier at once: it must not be lost after that.
+     */
+    for (size_t i = 0; i < r->live_count; i++) {
+        int st = r->disk->ops->sync(r->files[i].file);
+        if (st != 0)
+            return recovery_fail(r, st, "log file %s can't be synced: %s", r->files[i].name,
+                                 status_text(st));
+    }
     for (size_t i = 0; i < r->live_count; i++) {
         struct found_file *f = &r->files[i];
         const struct log_segment *before = i == 0 ? NULL : log_current(log);

@@ -33,9 +33,9 @@ struct tier_policy {
      * of a moment some time ago and must not miss what was live then. */
     uint64_t (*purge_before_ms)(void *ctx);
     bool (*purge_tombstones)(void *ctx); /* tombstones at the bottom level may go */
-    /* Asked before a bulk becomes durable, on its thread, and blocks: the log that it was made from
-     * is synced first, or a power cut could keep a later write and lose an earlier one. NULL: no
-     * log. */
+    /* Asked before a bulk or a drop becomes durable, on its thread, and blocks: the log that it was
+     * made from is synced first, or a power cut could keep a later write and lose an earlier one.
+     * NULL: no log. */
     int (*sync_log)(void *ctx);
 };
 
