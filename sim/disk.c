@@ -679,11 +679,19 @@ void sim_disk_flip(struct sim_disk *d, const char *name, uint64_t offset, unsign
     p->durable[offset % PAGE_BYTES] ^= (uint8_t)(1u << bit);
 }
 
+/* A page that holds more than zeros. */
+static bool page_written(const struct inode *n, uint64_t index)
+{
+    static const uint8_t zeros[PAGE_BYTES];
+    return index < n->pages_count && index * PAGE_BYTES < n->size && n->pages[index] != NULL &&
+           memcmp(n->pages[index]->bytes, zeros, PAGE_BYTES) != 0;
+}
+
 static uint64_t inode_written(const struct inode *n)
 {
     uint64_t pages = 0;
-    for (uint64_t i = 0; i < n->pages_count && i * PAGE_BYTES < n->size; i++)
-        pages += n->pages[i] != NULL;
+    for (uint64_t i = 0; i < n->pages_count; i++)
+        pages += page_written(n, i);
     return pages;
 }
 
@@ -708,7 +716,7 @@ bool sim_disk_rot(struct sim_disk *d, uint64_t seed, const char **ret_name, uint
     const struct inode *n = d->now.entries[i].inode;
     uint64_t page = 0;
     for (;; page++) {
-        if (n->pages[page] != NULL && page * PAGE_BYTES < n->size && pick-- == 0)
+        if (page_written(n, page) && pick-- == 0)
             break;
     }
     uint64_t offset = page * PAGE_BYTES, left = n->size - offset;

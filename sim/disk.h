@@ -54,6 +54,6 @@ uint64_t sim_disk_used(const struct sim_disk *d);
 uint8_t *sim_disk_bytes(struct sim_disk *d, const char *name, uint64_t *ret_len);
 void sim_disk_flip(struct sim_disk *d, const char *name, uint64_t offset, unsigned bit);
 
-/* Flips one bit, picked by the seed among all that was ever written to the files there are. false:
- * there is nothing. */
+/* Flips one bit, picked by the seed, in one of the pages that hold anything. false: there is none.
+ */
 bool sim_disk_rot(struct sim_disk *d, uint64_t seed, const char **ret_name, uint64_t *ret_offset);
