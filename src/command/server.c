@@ -75,10 +75,12 @@ void cmd_swapdb(struct call *c)
 void cmd_time(struct call *c)
 {
     char text[NUMBER_TEXT_MAX];
-    uint64_t now_ms = front_wall_ms(c->front);
+    struct env *env = c->shard->env;
+    uint64_t now_us = env->ops->now_wall_us != NULL ? env->ops->now_wall_us(env)
+                                                    : env->ops->now_wall_ms(env) * 1000;
     reply_array(c, 2);
-    reply_bulk(c, slice_make(text, number_format_u64(text, now_ms / 1000)));
-    reply_bulk(c, slice_make(text, number_format_u64(text, now_ms % 1000 * 1000)));
+    reply_bulk(c, slice_make(text, number_format_u64(text, now_us / 1000000)));
+    reply_bulk(c, slice_make(text, number_format_u64(text, now_us % 1000000)));
 }
 
 /* There are no replicas of Redis' kind: what is to be waited for is done. */

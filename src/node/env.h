@@ -33,6 +33,8 @@ struct env_timer {
 struct env_ops {
     uint64_t (*now_mono_us)(struct env *env);
     uint64_t (*now_wall_ms)(struct env *env);
+    uint64_t (*now_wall_us)(
+        struct env *env); /* of this moment, not of the turn; NULL: ms will do */
     uint64_t (*random)(struct env *env);
     /* Writes the batch to the commit log (not yet synced); the caller empties it, log_batch_lsn()
      * tells where its records are. On failure the log is broken: nothing of this batch may be

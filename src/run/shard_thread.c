@@ -40,6 +40,14 @@ static uint64_t real_now_wall_ms(struct env *env)
     return loop_now(of_env(env)->loop).wall_ms;
 }
 
+static uint64_t real_now_wall_us(struct env *env)
+{
+    (void)env;
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
 static uint64_t real_random(struct env *env)
 {
     uint64_t value;
@@ -131,6 +139,7 @@ static void real_shutdown(struct env *env, bool now)
 static const struct env_ops real_ops = {
     .now_mono_us = real_now_mono_us,
     .now_wall_ms = real_now_wall_ms,
+    .now_wall_us = real_now_wall_us,
     .random = real_random,
     .persist = real_persist,
     .synced_lsn = real_synced_lsn,

@@ -35,6 +35,8 @@ struct fake_node {
     bool full;                /* no room in the log */
     uint64_t room_bytes;      /* no room for a record larger than this; 0: for any */
     bool shutdown;
+    bool defer_work;    /* until fake_work_run() */
+    struct work *works; /* the newest first */
 };
 
 static struct fake_shard *fake_of(struct env *env)
@@ -51,6 +53,11 @@ static uint64_t fake_mono_us(struct env *env)
 static uint64_t fake_wall_ms(struct env *env)
 {
     return fake_of(env)->of->wall_ms;
+}
+
+static uint64_t fake_wall_us(struct env *env)
+{
+    return fake_of(env)->of->wall_ms * 1000 + 7;
 }
 
 static uint64_t fake_random(struct env *env)
@@ -91,6 +98,12 @@ static bool fake_log_room(struct env *env, uint64_t bytes)
 
 static void fake_work(struct env *env, struct work *work)
 {
+    struct fake_node *n = fake_of(env)->of;
+    if (n->defer_work) {
+        work->next = n->works;
+        n->works = work;
+        return;
+    }
     work->run(work);
     work->done(work);
 }
@@ -129,6 +142,7 @@ static void fake_shutdown(struct env *env, bool now)
 static const struct env_ops fake_env_ops = {
     .now_mono_us = fake_mono_us,
     .now_wall_ms = fake_wall_ms,
+    .now_wall_us = fake_wall_us,
     .random = fake_random,
     .persist = fake_persist,
     .synced_lsn = fake_synced_lsn,
@@ -193,6 +207,25 @@ static inline void fake_node_free(struct fake_node *n)
     node_free(n->node);
     heap_free(&n->timers);
     free(n);
+}
+
+/* All that was deferred, in order. Returns how many. */
+static inline unsigned fake_work_run(struct fake_node *n)
+{
+    unsigned count = 0;
+    struct work *ordered = NULL, *next;
+    for (struct work *work = n->works; work != NULL; work = next) {
+        next = work->next;
+        work->next = ordered;
+        ordered = work;
+    }
+    n->works = NULL;
+    for (struct work *work = ordered; work != NULL; work = next, count++) {
+        next = work->next;
+        work->run(work);
+        work->done(work);
+    }
+    return count;
 }
 
 /* --- clients --- */

@@ -144,6 +144,11 @@ static void test_scan_in_background(void **state)
     node->shards[0].engine->defer_scans = false;
 }
 
+static void test_time(void **state)
+{
+    fake_expect(client, "TIME\r\n", "*2\r\n$10\r\n1700000000\r\n$1\r\n7\r\n");
+}
+
 static void test_cas(void **state)
 {
     fake_expect(client, "CAS k a b\r\nSET k a PX 100000\r\nCAS k x b\r\nCAS k a b\r\nGET k\r\n",
@@ -342,6 +347,7 @@ int main(void)
         BOTH(test_keys_in_batches),
         BOTH(test_scan),
         cmocka_unit_test_setup_teardown(test_scan_in_background, setup, teardown),
+        BOTH(test_time),
         BOTH(test_cas),
         BOTH(test_config),
         BOTH(test_slowlog),
