@@ -11,9 +11,11 @@
 #include "base/status.h"
 #include "node/config.h"
 #include "run/log_file.h"
+#include "run/password.h"
 #include "run/server.h"
 
-#define EXIT_USAGE 64 /* EX_USAGE: a bad setting */
+#define EXIT_USAGE              64 /* EX_USAGE: a bad setting */
+#define PASSWORD_LINE_BYTES_MAX 4096
 
 extern char **environ;
 
@@ -49,8 +51,29 @@ static int show(void (*print)(struct buffer *out), const char *heading)
 
 static const char usage[] =
     "Usage: torcd [PORT] [--config FILE] [--SETTING VALUE ...]\n"
+    "       torcd --hash-password      (reads it from standard input, prints its hash)\n"
     "The Torc key-value server. Settings come from flags, else from the environment\n"
     "(TORC_DATA_DIR=...), else from the file, else they have the value in brackets.\n\n";
+
+/* The hash of the line on standard input, to be put into the settings. */
+static int print_hash(void)
+{
+    char line[PASSWORD_LINE_BYTES_MAX], hash[PASSWORD_HASH_BYTES];
+    if (isatty(STDIN_FILENO))
+        fprintf(stderr, "Password (it is shown): ");
+    if (fgets(line, sizeof(line), stdin) == NULL || strlen(line) + 1 == sizeof(line)) {
+        fprintf(stderr, "torcd: --hash-password: no password, or too long a one\n");
+        return EXIT_USAGE;
+    }
+    line[strcspn(line, "\n")] = '\0';
+    int st = password_hash(slice_str(line), hash);
+    explicit_bzero(line, sizeof(line));
+    if (st < 0) {
+        fprintf(stderr, "torcd: --hash-password: %s\n", status_text(st));
+        return EXIT_FAILURE;
+    }
+    return printf("%s\n", hash) > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
 
 /* Signals are waited for by the main thread, and blocked in all others. */
 static void signals_prepare(void)
@@ -97,6 +120,8 @@ int main(int argc, char **argv)
         status = printf("torcd %s\n", TORC_VERSION) > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     } else if (request.markdown) {
         status = show(config_markdown, "");
+    } else if (request.hash_password) {
+        status = print_hash();
     } else if (request.help) {
         status = show(config_help, usage);
     } else {

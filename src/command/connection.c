@@ -1,6 +1,7 @@
-/* Commands on the connection itself, but CLIENT: client.c. */
+/* Commands on the connection itself, but CLIENT: client.c, and AUTH: auth.c. */
 #include <string.h>
 
+#include "command/auth.h"
 #include "command/handlers.h"
 #include "command/session_private.h"
 
@@ -46,54 +47,17 @@ void cmd_select(struct call *c)
 
 /* --- who are you --- */
 
-/* In time that does not depend on where they differ. */
-static bool secret_equal(struct slice given, const char *secret)
-{
-    size_t len = strlen(secret);
-    unsigned differ = given.len != len;
-    for (size_t i = 0; i < len; i++)
-        differ |= (unsigned)(given.len > 0 ? given.data[i % given.len] : 0) ^ (uint8_t)secret[i];
-    return differ == 0;
-}
+static void hello_go_on(struct call *c, int checked);
 
-static bool authenticate(struct call *c, struct slice user, struct slice password)
+/* Options up to argument `checked` are done. false: replied, or suspended. */
+static bool hello_options(struct call *c, int checked)
 {
-    struct session *s = c->session;
-    const char *secret = call_settings(c)->password;
-    bool known = slice_equal(user, slice_str("default"));
-    if (!known || (secret[0] != '\0' && !secret_equal(password, secret))) {
-        reply_error(c, "WRONGPASS invalid username-password pair or user is disabled.");
-        return false;
-    }
-    s->authenticated = true;
-    s->resp.limits.unauthenticated = false;
-    return true;
-}
-
-void cmd_auth(struct call *c)
-{
-    if (c->argc > 3) {
-        reply_syntax_error(c);
-        return;
-    }
-    if (c->argc == 2 && call_settings(c)->password[0] == '\0') {
-        reply_error(c, "ERR AUTH <password> called without any password configured for the default "
-                       "user. Are you sure your configuration is correct?");
-        return;
-    }
-    struct slice user = c->argc == 3 ? call_arg(c, 1) : slice_str("default");
-    if (authenticate(c, user, call_arg(c, c->argc - 1)))
-        reply_ok(c);
-}
-
-static bool hello_options(struct call *c)
-{
-    for (int i = 2; i < c->argc; i++) {
+    for (int i = checked + 1; i < c->argc; i++) {
         int more = c->argc - 1 - i;
         if (call_arg_is(c, i, "AUTH") && more >= 2) {
-            if (!authenticate(c, call_arg(c, i + 1), call_arg(c, i + 2)))
-                return false;
             i += 2;
+            if (auth_try(c, call_arg(c, i - 1), call_arg(c, i), i, hello_go_on) != AUTH_YES)
+                return false;
         } else if (call_arg_is(c, i, "SETNAME") && more >= 1) {
             if (!session_set_name(c, call_arg(c, i + 1)))
                 return false;
@@ -107,7 +71,7 @@ static bool hello_options(struct call *c)
     return true;
 }
 
-void cmd_hello(struct call *c)
+static void hello_go_on(struct call *c, int checked)
 {
     struct session *s = c->session;
     int64_t version = s->reply.version;
@@ -120,7 +84,7 @@ void cmd_hello(struct call *c)
             return;
         }
     }
-    if (!hello_options(c))
+    if (!hello_options(c, checked))
         return;
     if (session_needs_auth(s)) {
         reply_error(c, "NOAUTH HELLO must be called with the client already authenticated, "
@@ -145,4 +109,9 @@ void cmd_hello(struct call *c)
     reply_text(c, "master");
     reply_text(c, "modules");
     reply_array(c, 0);
+}
+
+void cmd_hello(struct call *c)
+{
+    hello_go_on(c, 1);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "command/auth.h"
 #include "command/session_private.h"
 
 struct front_group *front_group_create(struct node *node)
@@ -98,6 +99,7 @@ struct front *front_create(struct front_group *group, struct shard *shard)
     list_init(&f->doomed);
     list_init(&f->forwarded);
     list_init(&f->outbox);
+    list_init(&f->auth_waiting);
     f->timer.fire = on_timer;
     f->stats = mem_zalloc(command_table_len * sizeof(*f->stats));
     group->fronts[shard->id] = f;
@@ -114,6 +116,7 @@ void front_free(struct front *f)
     watch_front_free(f);
     slowlog_free(f);
     scan_cursors_free(f);
+    auth_front_free(f);
     buffer_free(&f->scratch);
     free(f->keys);
     timing_stats_reset(f);

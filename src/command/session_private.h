@@ -97,8 +97,10 @@ struct front {
     struct buffer scratch;
     struct command_stats *stats; /* by command id */
     struct timing timing;
-    struct slowlog *slowlog;    /* slowlog.c's */
-    struct scan_cursors *scans; /* scan.c's */
+    struct slowlog *slowlog;         /* slowlog.c's */
+    struct scan_cursors *scans;      /* scan.c's */
+    struct list_head auth_waiting;   /* auth.c's */
+    struct auth_check *auth_running; /* NULL: none */
 };
 
 enum session_wait {

@@ -293,11 +293,36 @@ static int parse_output_limits(struct slice text, struct config_output_limits *l
     return 0;
 }
 
+bool config_is_hash(struct slice password)
+{
+    size_t len = strlen(CONFIG_HASH_PREFIX);
+    return password.len >= len && memcmp(password.data, CONFIG_HASH_PREFIX, len) == 0;
+}
+
+/* Of its form, and not so costly that a login would hurt. */
+static int check_hash(struct slice text)
+{
+    char copy[CONFIG_HASH_BYTES_MAX + 1];
+    unsigned kib, passes;
+    int end = 0;
+    if (text.len > CONFIG_HASH_BYTES_MAX)
+        return ST_INVALID;
+    memcpy(copy, text.data, text.len);
+    copy[text.len] = '\0';
+    if (sscanf(copy, "$argon2id$v=19$m=%9u,t=%9u,p=1$%n", &kib, &passes, &end) != 2 || end == 0)
+        return ST_INVALID;
+    const char *salt = copy + end, *hash = strchr(salt, '$');
+    bool whole = hash != NULL && hash > salt && hash[1] != '\0' && strchr(hash + 1, '$') == NULL;
+    return whole && kib <= CONFIG_HASH_KIB_MAX && passes <= CONFIG_HASH_PASSES_MAX ? 0 : ST_INVALID;
+}
+
 /* Rules of single texts that a length can't express. */
 static int check_text(unsigned index, struct slice text)
 {
     if (text.len > 0 && memchr(text.data, '\0', text.len) != NULL)
         return ST_INVALID;
+    if (index == CONFIG_INDEX_password && config_is_hash(text))
+        return check_hash(text);
     if (index == CONFIG_INDEX_node_id) {
         for (size_t i = 0; i < text.len; i++)
             if (!isalnum(text.data[i]) && strchr("._-", text.data[i]) == NULL)
@@ -480,6 +505,15 @@ static void allowed_enum(const struct config_row *row, char *out, size_t bytes)
                        bytes - len);
 }
 
+static const char *text_rule(unsigned index)
+{
+    return index == CONFIG_INDEX_node_id    ? " of letters, digits, '.', '_' and '-'"
+           : index == CONFIG_INDEX_password ? "; what begins with $argon2 is taken for a hash and "
+                                              "has to be a whole one: argon2id, at most 256 MiB "
+                                              "and 16 passes"
+                                            : "";
+}
+
 void config_allowed(unsigned index, char *out, size_t bytes)
 {
     const struct config_row *row = &config_rows[index];
@@ -502,8 +536,7 @@ void config_allowed(unsigned index, char *out, size_t bytes)
             snprintf(out, bytes, "empty");
         else
             snprintf(out, bytes, "a text of %lld to %lld bytes%s", (long long)row->min,
-                     (long long)row->max,
-                     index == CONFIG_INDEX_node_id ? " of letters, digits, '.', '_' and '-'" : "");
+                     (long long)row->max, text_rule(index));
         break;
     case KIND_OUTPUT_LIMITS:
         snprintf(out, bytes,

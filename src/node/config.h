@@ -74,6 +74,14 @@ const char *config_alias(unsigned index); /* NULL: none */
 bool config_live(unsigned index);         /* CONFIG SET may change it */
 bool config_secret(unsigned index);
 
+/* A password that is kept as an argon2id hash, "$argon2id$v=19$m=65536,t=2,p=1$salt$hash". It may
+ * ask for no more than CONFIG_HASH_KIB_MAX of memory and CONFIG_HASH_PASSES_MAX passes over it. */
+#define CONFIG_HASH_PREFIX     "$argon2"
+#define CONFIG_HASH_BYTES_MAX  127
+#define CONFIG_HASH_KIB_MAX    (256u << 10)
+#define CONFIG_HASH_PASSES_MAX 16
+bool config_is_hash(struct slice password);
+
 /* The value as text, as CONFIG GET shows it: plain numbers, yes/no. Returns its length. */
 size_t config_format(const struct settings *s, unsigned index, char out[CONFIG_VALUE_BYTES_MAX]);
 
@@ -87,7 +95,7 @@ typedef int config_read_fn(const char *path, size_t max_bytes, char **ret_text, 
 
 /* What the command line asked for beside settings. */
 struct config_request {
-    bool help, version, markdown;
+    bool help, version, markdown, hash_password;
 };
 /* File (--config, else TORC_CONFIG), then environment, then flags. ST_INVALID with *error set. A
  * TORC_ variable that names no setting is refused, but for those that are known to be others'. */

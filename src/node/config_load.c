@@ -295,7 +295,9 @@ static int parse_flags(struct settings *s, int argc, char **argv, const char **c
         request->help |= is_help(text);
         request->version |= is_version(text);
         request->markdown |= strcmp(text, "--help=markdown") == 0;
-        if (is_help(text) || is_version(text) || request->markdown)
+        bool is_hash = strcmp(text, "--hash-password") == 0;
+        request->hash_password |= is_hash;
+        if (is_help(text) || is_version(text) || is_hash || request->markdown)
             continue;
         int st;
         if (strncmp(text, "--", 2) == 0)
@@ -335,7 +337,7 @@ int config_load(struct settings *s, int argc, char **argv, char **environment, c
         st = parse_environment(s, environment, NULL, error);
     if (st == 0)
         st = parse_flags(s, argc, argv, NULL, &request, error);
-    if (st == 0 && !request.help && !request.version && !request.markdown)
+    if (st == 0 && !request.help && !request.version && !request.markdown && !request.hash_password)
         st = config_check(s, error);
     if (st == 0)
         *ret_request = request;

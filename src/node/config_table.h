@@ -67,7 +67,7 @@
     X(BYTES, multi_bytes_max, "multi-bytes-max", NULL, "64mb", 1 << 16, INT64_MAX, NULL, LIVE,     \
       "arguments queued by one MULTI")                                                             \
     X(SECRET, password, "password", "requirepass", "", 0, 512, NULL, LIVE,                         \
-      "password that AUTH asks for; empty: none")                                                  \
+      "password that AUTH asks for, or its hash as torcd --hash-password prints it; empty: none")  \
     X(BOOL, protected_mode, "protected-mode", NULL, "yes", 0, 0, NULL, LIVE,                       \
       "without a password only clients on this machine are served")                                \
     X(ENUM, log_level, "log-level", "loglevel", "notice", 0, 0,                                    \

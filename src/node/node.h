@@ -56,6 +56,8 @@ struct node_hooks {
     void *ctx;
     /* Fills *process, which is all zero. NULL: nothing is known. From any shard's thread. */
     void (*process)(void *ctx, struct node_process *process);
+    /* Whether the argon2id hash is of the password. Blocks for long: for background threads. */
+    bool (*password_matches)(const char *hash, struct slice password);
     int (*snapshot)(void *ctx, struct node_snapshot *snapshot); /* ST_AGAIN: one is under way */
     int (*config_rewrite)(void *ctx, char *error, size_t error_bytes);
     /* Whether the process can do what `fresh` says of this setting, before CONFIG SET makes it the

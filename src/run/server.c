@@ -19,6 +19,7 @@
 #include "run/log_file.h"
 #include "run/machine.h"
 #include "run/notify.h"
+#include "run/password.h"
 #include "run/server_private.h"
 
 #define PURGE_LAG_MS    600000
@@ -134,6 +135,7 @@ static int node_make(struct server *server, char error[CONFIG_ERROR_BYTES])
     node->hooks = (struct node_hooks){
         .ctx = server,
         .process = server_process,
+        .password_matches = password_matches,
         .snapshot = server_snapshot,
         .config_rewrite = server_config_rewrite,
         .config_check = server_config_check,

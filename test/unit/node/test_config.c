@@ -124,6 +124,42 @@ static void test_flags(void **state)
     settings_unref(s);
 }
 
+static void test_password_hash(void **state)
+{
+    struct settings *s = settings_new();
+    static const char good[] = "$argon2id$v=19$m=65536,t=2,p=1$c2FsdA$aGFzaA";
+    static const char *const bad[] = {
+        "$argon2id$v=19$m=65536,t=2,p=1$c2FsdA$",
+        "$argon2id$v=19$m=65536,t=2,p=1$c2FsdA",
+        "$argon2i$v=19$m=65536,t=2,p=1$c2FsdA$aGFzaA",
+        "$argon2id$v=19$m=65536,t=2,p=2$c2FsdA$aGFz",
+        "$argon2id$v=19$m=262145,t=2,p=1$c2FsdA$aGFz",
+        "$argon2id$v=19$m=65536,t=17,p=1$c2FsdA$aGFz",
+        "$argon2id$v=19$m=-65536,t=2,p=1$c2FsdA$aGFz",
+        "$argon2",
+        "$argon2id$v=19$m=65536,t=2,p=1$c2FsdA$aGF$zA",
+        "$argon2id$v=19$m=65536,t=2,p=1$$aGFz",
+    };
+    char longest[200];
+    memset(longest, 'x', sizeof(longest));
+    memcpy(longest, good, sizeof(good) - 1);
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_int_equal(
+            config_set(s, CONFIG_INDEX_password, slice_str(bad[i]), FROM_COMMAND, error),
+            ST_INVALID);
+    assert_int_equal(
+        config_set(s, CONFIG_INDEX_password, slice_make(longest, 128), FROM_COMMAND, error),
+        ST_INVALID);
+    assert_int_equal(
+        config_set(s, CONFIG_INDEX_password, slice_make(longest, 127), FROM_COMMAND, error), 0);
+    assert_int_equal(config_set(s, CONFIG_INDEX_password, slice_str(good), FROM_COMMAND, error), 0);
+    assert_true(config_is_hash(slice_str(s->password)));
+    assert_int_equal(config_set(s, CONFIG_INDEX_password, slice_str("argon2"), FROM_FILE, error),
+                     0);
+    assert_false(config_is_hash(slice_str(s->password)));
+    settings_unref(s);
+}
+
 static void test_environment(void **state)
 {
     struct settings *s = settings_new();
@@ -349,6 +385,7 @@ int main(void)
         cmocka_unit_test(test_names_are_unique),
         cmocka_unit_test(test_precedence),
         cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_password_hash),
         cmocka_unit_test(test_environment),
         cmocka_unit_test(test_file),
         cmocka_unit_test(test_secret_is_not_repeated),
