@@ -1,4 +1,4 @@
-/* Command lines as redis-cli reads and writes them.
+/* Command lines as redis-cli reads and writes them; reading is the server's (wire/resp.h).
  *
  *   set k "a\n\x00b"     double quotes: \n \r \t \b \a \" \\ \xHH
  *   set k 'it\'s'        single quotes: only \' is special
