@@ -1,7 +1,7 @@
 /* Passwords: AUTH, and HELLO's AUTH.
  *
  * A password in the settings is plain text, compared in constant time at once, or an argon2id hash
- * (CONFIG_PASSWORD_HASH_PREFIX). A hash takes about a tenth of a second and as much memory as it
+ * (CONFIG_HASH_PREFIX). A hash takes about a tenth of a second and as much memory as it
  * says, so it is computed in the background, one at a time a shard; other clients wait for their
  * turn in the order they came. Who goes away meanwhile is dropped from the queue. */
 #pragma once

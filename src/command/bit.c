@@ -18,11 +18,6 @@ static bool read_bytes(struct call *c, int arg, struct record *ret_record, bool 
     return st != ST_COLD;
 }
 
-static uint64_t expiry_of(const struct record *r)
-{
-    return r->flags & RECORD_EXPIRES ? r->expire_ms : 0;
-}
-
 /* A copy of the value, zero-filled to at least `len`, in the call's scratch buffer. */
 static struct buffer *copy_grown(struct call *c, struct slice value, uint64_t len)
 {
@@ -83,7 +78,7 @@ void cmd_setbit(struct call *c)
     if (!call_has_room(c, out->len))
         return;
     bits_set(out->data, offset, bit);
-    call_put(c, call_key(c, 1), buffer_slice(out), expiry_of(&old));
+    call_put(c, call_key(c, 1), buffer_slice(out), record_expiry(&old));
     reply_int(c, before);
 }
 
@@ -389,7 +384,7 @@ static void bitfield_generic(struct call *c, bool read_only)
     struct buffer *bytes = copy_grown(c, old.value, len);
     for (size_t i = 0; i < count; i++)
         run_step(c, bytes, &steps[i]);
-    call_put(c, call_key(c, 1), buffer_slice(bytes), expiry_of(&old));
+    call_put(c, call_key(c, 1), buffer_slice(bytes), record_expiry(&old));
 }
 
 void cmd_bitfield(struct call *c)

@@ -104,7 +104,7 @@ static void expire_generic(struct call *c, enum expiry_unit unit)
     int st = call_read(c, call_key(c, 1), &r);
     if (st == ST_COLD)
         return;
-    uint64_t current = st == 0 && r.flags & RECORD_EXPIRES ? r.expire_ms : 0;
+    uint64_t current = st == 0 ? record_expiry(&r) : 0;
     if (st < 0 || !expire_allowed(flags, current, when)) {
         reply_int(c, 0);
         return;

@@ -13,11 +13,6 @@
 #define EMBSTR_BYTES_MAX 44
 #define INTEGER_TEXT_MAX 20
 
-static uint64_t expiry_of(const struct record *r)
-{
-    return r->flags & RECORD_EXPIRES ? r->expire_ms : 0;
-}
-
 /* All keys from argv[1] on are resident. false: the handler returns. */
 static bool all_resident(struct call *c)
 {
@@ -89,7 +84,7 @@ static void rename_generic(struct call *c, bool only_new)
     }
     if (!call_has_room(c, source.value.len))
         return;
-    call_put(c, to, source.value, expiry_of(&source));
+    call_put(c, to, source.value, record_expiry(&source));
     call_delete(c, from);
     only_new ? reply_int(c, 1) : reply_ok(c);
 }
@@ -149,7 +144,7 @@ void cmd_copy(struct call *c)
     if (done && !call_has_room(c, source.value.len))
         return;
     if (done)
-        call_put(c, &to, source.value, expiry_of(&source));
+        call_put(c, &to, source.value, record_expiry(&source));
     reply_int(c, done);
 }
 
@@ -171,7 +166,7 @@ void cmd_move(struct call *c)
     if (done && !call_has_room(c, source.value.len))
         return;
     if (done) {
-        call_put(c, &to, source.value, expiry_of(&source));
+        call_put(c, &to, source.value, record_expiry(&source));
         call_delete(c, call_key(c, 1));
     }
     reply_int(c, done);

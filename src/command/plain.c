@@ -101,7 +101,7 @@ void cmd_cas(struct call *c)
         reply_int(c, 0);
         return;
     }
-    call_put(c, key, fresh, r.flags & RECORD_EXPIRES ? r.expire_ms : 0);
+    call_put(c, key, fresh, record_expiry(&r));
     reply_int(c, 1);
 }
 

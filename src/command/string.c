@@ -63,11 +63,6 @@ static bool set_options_parse(struct call *c, int from, bool for_set, struct set
     return true;
 }
 
-static uint64_t record_expiry(const struct record *r)
-{
-    return r->flags & RECORD_EXPIRES ? r->expire_ms : 0;
-}
-
 void cmd_get(struct call *c)
 {
     struct record old;

@@ -67,7 +67,7 @@ static void chunk_push(struct cold *c, struct cold_part *p, struct slice key,
         .key_at = p->bytes.len,
         .key_len = key.len,
         .value_len = value.len,
-        .expire_ms = record->flags & RECORD_EXPIRES ? record->expire_ms : 0,
+        .expire_ms = record_expiry(record),
     };
     buffer_append_slice(&p->bytes, key);
     buffer_append_slice(&p->bytes, value);

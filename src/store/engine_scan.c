@@ -97,7 +97,7 @@ static void hot_push(struct scan_impl *s, const struct hot_source *h, uint64_t *
     *hot = (struct scan_hot){
         .key = h->source.key,
         .value = r->value,
-        .expire_ms = r->flags & RECORD_EXPIRES ? r->expire_ms : 0,
+        .expire_ms = record_expiry(r),
         .live = record_live(r, s->ask.now_ms),
     };
     *live += hot->live;

@@ -54,6 +54,12 @@ static inline bool record_live(const struct record *r, uint64_t now_ms)
            (!(r->flags & RECORD_EXPIRES) || r->expire_ms > now_ms);
 }
 
+/* 0: never. */
+static inline uint64_t record_expiry(const struct record *r)
+{
+    return r->flags & RECORD_EXPIRES ? r->expire_ms : 0;
+}
+
 void record_encode(struct buffer *out, const struct record *r);
 int record_decode(struct slice bytes, struct record *ret_record); /* ST_CORRUPT, ST_VERSION */
 
