@@ -2,48 +2,7 @@
  * engine. */
 #include <stdio.h>
 
-#include "command/fake_expect.h"
-
-static struct fake_node *node;
-static struct fake_client *client;
-
-static int setup(void **state)
-{
-    node = fake_node_create(1);
-    client = fake_connect(node, 0);
-    return 0;
-}
-
-static int setup_sharded(void **state)
-{
-    node = fake_node_create(3);
-    client = fake_connect(node, 1);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fake_disconnect(client);
-    struct settings *settings = node->node->settings;
-    fake_node_free(node);
-    settings_unref(settings);
-    return 0;
-}
-
-/* The reply to one command. */
-static struct slice ask(struct fake_client *c, const char *line)
-{
-    buffer_clear(&c->out);
-    fake_send(c, line, strlen(line));
-    fake_send(c, "\r\n", 2);
-    fake_settle(c);
-    return buffer_slice(&c->out);
-}
-
-static bool contains(struct slice text, const char *part)
-{
-    return memmem(text.data, text.len, part, strlen(part)) != NULL;
-}
+#include "command/fake_fixture.h"
 
 static void store_numbered(unsigned count)
 {

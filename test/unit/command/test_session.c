@@ -1,33 +1,7 @@
 #include <stdio.h>
 
 #include "command/dump.h"
-#include "command/fake_expect.h"
-
-static struct fake_node *node;
-static struct fake_client *client;
-
-static int setup(void **state)
-{
-    node = fake_node_create(1);
-    client = fake_connect(node, 0);
-    return 0;
-}
-
-static int setup_sharded(void **state)
-{
-    node = fake_node_create(3);
-    client = fake_connect(node, 1);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fake_disconnect(client);
-    struct settings *settings = node->node->settings; /* CONFIG SET puts others there */
-    fake_node_free(node);
-    settings_unref(settings);
-    return 0;
-}
+#include "command/fake_fixture.h"
 
 static struct engine *engine(void)
 {
