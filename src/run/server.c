@@ -75,6 +75,11 @@ static int policy_sync_log(void *ctx)
     return c != NULL ? committer_sync(c) : 0; /* what recovery replays is synced already */
 }
 
+static void policy_failed(void *ctx, int st, const char *why)
+{
+    tier_alarm_failed(&((struct server *)ctx)->alarm, st, why);
+}
+
 /* --- start: parts --- */
 
 static int files_prepare(struct server *server, char error[CONFIG_ERROR_BYTES])
@@ -254,6 +259,7 @@ int server_start(struct settings *settings, struct server **ret_server,
     server->dir.lock_fd = -1;
     server->main_thread = pthread_self();
     pthread_mutex_init(&server->snapshot_lock, NULL);
+    tier_alarm_init(&server->alarm);
     server->shared.shutdown = request_stop;
     server->shared.ctx = server;
     struct tier_policy policy = {
@@ -262,6 +268,7 @@ int server_start(struct settings *settings, struct server **ret_server,
         .purge_before_ms = policy_purge_before_ms,
         .purge_tombstones = policy_purge_tombstones,
         .sync_log = policy_sync_log,
+        .failed = policy_failed,
     };
     int st = files_prepare(server, error);
     if (st == 0 && server->durable)
@@ -277,6 +284,7 @@ int server_start(struct settings *settings, struct server **ret_server,
     if (st == 0 && server->durable)
         st = server_recover(server, error);
     if (st < 0) {
+        tier_alarm_explain(&server->alarm, error, CONFIG_ERROR_BYTES);
         server_free(server);
         return st;
     }
@@ -309,6 +317,7 @@ static void tick(struct server *server)
         clock_reserve(server);
         server_truncate(server);
         server_snapshot_tick(server);
+        tier_alarm_look(&server->alarm, server->dir.tier, server->dir.path);
     }
 }
 
@@ -429,5 +438,6 @@ void server_free(struct server *server)
     node_free(node);
     settings_unref(server->settings);
     pthread_mutex_destroy(&server->snapshot_lock);
+    tier_alarm_free(&server->alarm);
     free(server);
 }

@@ -10,6 +10,7 @@
 #include "run/datadir.h"
 #include "run/listener.h"
 #include "run/shard_thread.h"
+#include "run/tier_alarm.h"
 
 #define FILES_RESERVED 40 /* beside clients: log, cold tier, loops, standard streams */
 #define FILES_MIN      64
@@ -21,6 +22,7 @@ struct server {
     struct front_group *fronts;
     struct listener_set listeners;
     struct datadir dir;
+    struct tier_alarm alarm;
     pthread_t main_thread;
     bool durable, reserve_failed;
     atomic_bool stop, stop_now;

@@ -37,6 +37,9 @@ struct tier_policy {
      * made from is synced first, or a power cut could keep a later write and lose an earlier one.
      * NULL: no log. */
     int (*sync_log)(void *ctx);
+    /* Told, from any thread, of each ST_CORRUPT and ST_IO that a call ends with, in the words of
+     * the tier: they name the file. May be NULL. */
+    void (*failed)(void *ctx, int st, const char *why);
 };
 
 enum tier_iter_flags {
@@ -51,6 +54,7 @@ struct tier_range {
 struct tier_stats {
     uint64_t disk_bytes, cache_bytes, rows_estimate;
     uint64_t compaction_pending_bytes, level0_files;
+    uint64_t background_errors; /* of compactions and the like, since it was opened */
 };
 
 struct tier_ops {

@@ -110,11 +110,13 @@ static int status_of(const char *text)
 }
 
 /* Turns an error string into a status and frees it; 0 when there is none. */
-static int status_take(char *error)
+static int status_take(struct tier_rocks *r, char *error)
 {
     if (error == NULL)
         return 0;
     int st = status_of(error);
+    if ((st == ST_CORRUPT || st == ST_IO) && r->policy.failed != NULL)
+        r->policy.failed(r->policy.ctx, st, error);
     rocksdb_free(error);
     return st;
 }
@@ -165,7 +167,7 @@ static int rocks_get(struct tier *t, struct slice row, bool cached_only, struct 
     rocksdb_pinnableslice_t *value = rocksdb_get_pinned(
         r->db, cached_only ? r->read_cached : r->read, (const char *)row.data, row.len, &error);
     if (error != NULL)
-        return status_take(error);
+        return status_take(r, error);
     if (value == NULL)
         return ST_NOTFOUND;
     size_t len = 0;
@@ -189,7 +191,7 @@ static int rocks_put_meta(struct tier *t, struct slice name, struct slice value)
     char *error = NULL;
     rocksdb_put(r->db, r->write_synced, (const char *)key.data, key.len, (const char *)value.data,
                 value.len, &error);
-    return status_take(error);
+    return status_take(r, error);
 }
 
 static int rocks_get_meta(struct tier *t, struct slice name, struct buffer *out)
@@ -256,7 +258,7 @@ static int rocks_iter_next(struct tier_iter *iter, struct slice *ret_row, struct
     if (!rocksdb_iter_valid(it->it)) {
         char *error = NULL;
         rocksdb_iter_get_error(it->it, &error);
-        return error != NULL ? status_take(error) : ST_NOTFOUND;
+        return error != NULL ? status_take(it->rocks, error) : ST_NOTFOUND;
     }
     size_t len;
     const char *data = rocksdb_iter_key(it->it, &len);
@@ -322,7 +324,7 @@ static int bulk_open_file(struct rocks_bulk *b)
     b->writer = rocksdb_sstfilewriter_create(r->env_options, r->sst_options);
     char *error = NULL;
     rocksdb_sstfilewriter_open(b->writer, (const char *)path.data, &error);
-    return status_take(error);
+    return status_take(r, error);
 }
 
 static int bulk_close_file(struct rocks_bulk *b)
@@ -331,7 +333,7 @@ static int bulk_close_file(struct rocks_bulk *b)
     rocksdb_sstfilewriter_finish(b->writer, &error);
     rocksdb_sstfilewriter_destroy(b->writer);
     b->writer = NULL;
-    return status_take(error);
+    return status_take(b->rocks, error);
 }
 
 static int rocks_bulk_add(struct tier_bulk *bulk, struct slice row, struct slice value)
@@ -346,7 +348,7 @@ static int rocks_bulk_add(struct tier_bulk *bulk, struct slice row, struct slice
     rocksdb_sstfilewriter_put(b->writer, (const char *)row.data, row.len, (const char *)value.data,
                               value.len, &error);
     if (error != NULL)
-        return status_take(error);
+        return status_take(b->rocks, error);
     uint64_t bytes = 0;
     rocksdb_sstfilewriter_file_size(b->writer, &bytes);
     return bytes >= BULK_FILE_BYTES ? bulk_close_file(b) : 0;
@@ -398,7 +400,7 @@ static int bulk_ingest(struct rocks_bulk *b)
     char *error = NULL;
     rocksdb_ingest_external_file(r->db, (const char *const *)b->files, b->files_count, r->ingest,
                                  &error);
-    return status_take(error);
+    return status_take(r, error);
 }
 
 static int rocks_bulk_finish(struct tier_bulk *bulk)
@@ -431,7 +433,7 @@ static int rocks_drop_ranges(struct tier *t, const struct tier_range *ranges, si
         rocksdb_sstfilewriter_delete_range(b->writer, (const char *)ranges[i].start.data,
                                            ranges[i].start.len, (const char *)ranges[i].end.data,
                                            ranges[i].end.len, &error);
-        st = status_take(error);
+        st = status_take(r, error);
     }
     if (st != 0) {
         rocks_bulk_abort(bulk);
@@ -458,11 +460,11 @@ static int rocks_checkpoint(struct tier *t, const char *path)
     char *error = NULL;
     rocksdb_checkpoint_t *checkpoint = rocksdb_checkpoint_object_create(r->db, &error);
     if (error != NULL)
-        return status_take(error);
+        return status_take(r, error);
     /* 0: the memtable (meta rows) is flushed first, so that the copy needs no WAL. */
     rocksdb_checkpoint_create(checkpoint, path, 0, &error);
     rocksdb_checkpoint_object_destroy(checkpoint);
-    return status_take(error);
+    return status_take(r, error);
 }
 
 static bool rocks_empty(struct tier *t)
@@ -479,6 +481,7 @@ static void rocks_stats(struct tier *t, struct tier_stats *ret_stats)
         .rows_estimate = property(r, "rocksdb.estimate-num-keys"),
         .compaction_pending_bytes = property(r, "rocksdb.estimate-pending-compaction-bytes"),
         .level0_files = level0_files(r),
+        .background_errors = property(r, "rocksdb.background-errors"),
     };
 }
 
@@ -635,7 +638,7 @@ static int rocks_open_db(struct tier_rocks *r, const struct tier_rocks_options *
     r->db = rocksdb_open(r->options, o->path, &text);
     if (text != NULL) {
         snprintf(error, error_bytes, "%s", text);
-        return status_take(text);
+        return status_take(r, text);
     }
     BUFFER_AUTO struct buffer dir = {0};
     buffer_printf(&dir, "%s/bulk", o->path);
