@@ -174,7 +174,8 @@ uint64_t raft_log_find(const struct raft *r, uint64_t index, uint64_t term)
 static void rows_drop_to(struct raft_log *log, uint64_t index) /* index and all before it */
 {
     while (log->tail_first <= index && log->tail_first <= log->last_index) {
-        row_drop(log, row_at(log, log->tail_first++));
+        row_drop(log, &log->rows[log->head]);
+        log->tail_first++;
         log->head = (log->head + 1) & (log->cap - 1);
     }
 }

@@ -110,7 +110,7 @@ void raft_on_persisted(struct raft *r, uint64_t seq)
         raft_votes_count(r); /* the own vote counts from now on */
     else if (r->role == RAFT_LEADER && grew)
         raft_commit_advance(r); /* the leader's own disk is one of the majority (10.2.1) */
-    else if (r->role == RAFT_FOLLOWER && r->ack_owed)
+    else if (r->role == RAFT_FOLLOWER && grew && r->ack_owed)
         raft_append_answer(r);
 }
 

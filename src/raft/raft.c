@@ -34,6 +34,7 @@ int raft_create(const struct raft_start *start, struct raft **ret_raft)
     r->commit = start->compacted_index;
     r->commit_hint = start->commit > start->applied ? start->commit : start->applied;
     r->applied = start->applied;
+    r->log.tail_first = 1;
     raft_log_reset(r, start->compacted_index, start->compacted_term, &start->config);
     r->config_dirty = false;
     /* Before the start it may have answered a leader, who counts on it for so long (6.4.1). */
