@@ -59,7 +59,7 @@ static void take_ops(struct linear_search *s, const struct linear_op *const *ops
  * it. */
 static int64_t map_value(const struct linear_search *s, int64_t value)
 {
-    if (s->incr || value == LINEAR_ABSENT)
+    if (value == LINEAR_ABSENT)
         return value;
     const int64_t *at = bsearch(&value, s->values, s->value_count, sizeof(value), compare_values);
     return at == NULL ? LINEAR_JUNK : 1 + (at - s->values);

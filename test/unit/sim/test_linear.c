@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/prng.h"
 #include "base/status.h"
+#include "sim/linear_search.h"
 #include "sim/linear_seen.h"
 
 static const struct linear_limits limits = LINEAR_LIMITS_DEFAULT;
@@ -543,6 +544,88 @@ static void test_report(void **state)
         "  #5     client 3     call 12           return 14           cas 2 6 -> ok\n");
 }
 
+/* The history as it was known at a moment. */
+static size_t prefix(const struct linear_op *ops, size_t count, uint64_t until,
+                     struct linear_op *to)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (ops[i].call > until)
+            continue;
+        to[n] = ops[i];
+        if (to[n].ret > until)
+            to[n].ret = NEVER;
+        n++;
+    }
+    return n;
+}
+
+static uint64_t reported_moment(const struct linear_op *ops, size_t count)
+{
+    BUFFER_AUTO struct buffer report = {0};
+    struct linear_result result;
+    assert_int_equal(linear_check(ops, count, &limits, &report, &result), 0);
+    assert_int_equal(result.verdict, LINEAR_VIOLATION);
+    buffer_append_u8(&report, 0);
+    const char *at = strstr((char *)report.data, "to the return at ");
+    assert_non_null(at);
+    return strtoull(at + strlen("to the return at "), NULL, 10);
+}
+
+static int compare_calls(const void *a, const void *b)
+{
+    const struct linear_op *x = a, *y = b;
+    return x->call < y->call ? -1 : x->call > y->call;
+}
+
+/* What was reached is a linearization of what it holds: legal, in an order that could be. */
+static void check_best(const struct linear_op *ops, size_t count, uint64_t until)
+{
+    struct linear_search *s = linear_search_create(&limits);
+    const struct linear_op *list[64];
+    const uint32_t *path;
+    for (size_t i = 0; i < count; i++)
+        list[i] = &ops[i];
+    assert_int_equal(linear_search_run(s, list, count, until), LINEAR_VIOLATION);
+    size_t len = linear_search_best(s, &path);
+    int64_t value = NIL;
+    uint64_t placed = 0;
+    for (size_t i = 0; i < len; i++) {
+        const struct linear_op *op = &ops[path[i]];
+        assert_false(placed >> path[i] & 1);
+        assert_true(op->ret > until || linear_legal(op, value));
+        for (size_t j = 0; j < count; j++)
+            assert_true((placed >> j & 1) || ops[j].ret > until || ops[j].ret >= op->call);
+        value = linear_effect(op, value);
+        placed |= (uint64_t)1 << path[i];
+    }
+    linear_search_free(s);
+}
+
+static void test_report_is_true(void **state)
+{
+    struct shape shape = {
+        .count = 40, .clients = 5, .keys = 1, .kinds = NO_INCR, .unknown_per_mille = 100};
+    struct prng prng = prng_make(7);
+    struct linear_op ops[64], part[64];
+    unsigned bad = 0;
+    for (unsigned round = 0; round < 2000; round++) {
+        shape.values = round % 2 ? 4 : 0;
+        generate(&prng, &shape, ops);
+        for (int i = 0; i < 3; i++)
+            mutate(&prng, ops, shape.count);
+        if (judge(ops, shape.count) == LINEAR_OK)
+            continue;
+        qsort(ops, shape.count, sizeof(*ops), compare_calls);
+        uint64_t until = reported_moment(ops, shape.count);
+        assert_int_equal(judge(part, prefix(ops, shape.count, until, part)), LINEAR_VIOLATION);
+        assert_int_equal(judge(part, prefix(ops, shape.count, until - 1, part)), LINEAR_OK);
+        check_best(ops, shape.count, until);
+        bad++;
+    }
+    assert_true(bad > 500);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_known),
     cmocka_unit_test(test_keys_are_apart),
@@ -553,6 +636,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_cache_limits),
     cmocka_unit_test(test_seen),
     cmocka_unit_test(test_report),
+    cmocka_unit_test(test_report_is_true),
 };
 
 int main(void)
