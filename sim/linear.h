@@ -16,8 +16,9 @@
  * The retries of one request in a session are one operation: from the first call to the last reply.
  *
  * Moments only need an order; equal ones count as concurrent, so numbers that are unique per event
- * say most. A history is checked fast when values are unique per write and increments of one key
- * have one delta. The verdict "unknown" means that a limit was reached; it is never a pass. */
+ * say most. The verdict "unknown" means that a limit was reached; it is never a pass. To stay clear
+ * of it: values unique per write; keys that are incremented not written otherwise, and by one delta
+ * per key; or so many keys that only a few clients meet at one. */
 #pragma once
 
 #include <stdbool.h>

@@ -109,15 +109,18 @@ static void count_values(struct linear_search *s)
     }
 }
 
-/* Orders pending operations by what they do, then by their call. */
+/* Orders pending operations by what they do, then by their call: first those that leave a state of
+ * their own, by that state. */
 static int compare_pending(const void *a, const void *b)
 {
     const struct linear_op *x = *(const struct linear_op *const *)a;
     const struct linear_op *y = *(const struct linear_op *const *)b;
-    if (x->kind != y->kind)
-        return x->kind < y->kind ? -1 : 1;
+    if ((x->kind == LINEAR_INCR) != (y->kind == LINEAR_INCR))
+        return x->kind == LINEAR_INCR ? 1 : -1;
     if (x->arg != y->arg)
         return x->arg < y->arg ? -1 : 1;
+    if (x->kind != y->kind)
+        return x->kind < y->kind ? -1 : 1;
     if (x->expected != y->expected)
         return x->expected < y->expected ? -1 : 1;
     return x < y ? -1 : x > y; /* one array, in order of calls */
@@ -135,7 +138,7 @@ static void make_classes(struct linear_search *s)
         if (op->kind != LINEAR_CAS)
             op->expected = 0;
         if (op->kind == LINEAR_DELETE)
-            op->arg = 0;
+            op->arg = LINEAR_ABSENT;
         sorted[i] = op;
     }
     if (n > 0)
@@ -146,6 +149,9 @@ static void make_classes(struct linear_search *s)
         s->classes[s->class_count - 1].count++;
         s->members[i] = (uint32_t)(sorted[i] - s->ops) - s->done_count;
     }
+    s->incr_first = 0;
+    while (s->incr_first < s->class_count && s->classes[s->incr_first].op.kind != LINEAR_INCR)
+        s->incr_first++;
     free(sorted);
 }
 

@@ -21,16 +21,19 @@ struct linear_class {
     uint32_t used;
 };
 
-/* One way on from a configuration: the classes of a chain, then a completed operation. */
+/* A way on from a configuration: the classes of a chain, then a completed operation. Or many ways,
+ * while any > 0: a chain of one class, whichever changes the state, those from any - 1 on are yet
+ * to be tried. */
 struct linear_choice {
-    uint32_t op, chain, chain_len;
+    uint32_t op, chain, chain_len, any;
 };
 
 /* A configuration on the path and the choices made in it. */
 struct linear_node {
-    uint32_t choice_first, choice_next, choice_end, chain_mark, path_mark;
+    uint32_t choice_first, choice_next, choice_end, taken, chain_mark, path_mark;
     uint32_t done_high; /* no operation from here on is linearized */
     int64_t state;
+    uint64_t horizon; /* what was called by then may be next */
 };
 
 struct linear_search {
@@ -46,9 +49,9 @@ struct linear_search {
     uint32_t done_count, pending_count;
     int64_t *values; /* looked for by some operation; sorted, unique */
     size_t value_count;
-    uint32_t *needed, *makers; /* per mapped value: remaining operations that need it, make it */
-    struct linear_class *classes;
-    uint32_t class_count;
+    uint32_t *needed, *makers;    /* per mapped value: remaining operations that need it, make it */
+    struct linear_class *classes; /* by the state they leave (arg); increments behind the others */
+    uint32_t class_count, incr_first;
     uint32_t *members;
 
     /* The configuration. */

@@ -290,6 +290,20 @@ static void chain_incr(struct chain *c, uint32_t class, int64_t goal)
         chain_through(c, class, false, LINEAR_ABSENT);
 }
 
+/* The first class that leaves this state or one behind it in the order of states. */
+static uint32_t class_leaving(const struct linear_search *s, int64_t state)
+{
+    uint32_t low = 0, high = s->incr_first;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (s->classes[middle].op.arg < state)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 /* All chains of pending operations from the present state to `goal`, each followed by what is in
  * the chain already (rule 3). */
 static void chain_to(struct chain *c, int64_t goal)
@@ -300,18 +314,21 @@ static void chain_to(struct chain *c, int64_t goal)
         return;
     }
     c->goals[c->len] = goal;
-    for (uint32_t i = 0; i < s->class_count && !s->exhausted; i++) {
+    s->steps++;
+    for (uint32_t i = class_leaving(s, goal); i < s->incr_first && !s->exhausted; i++) {
         const struct linear_op *op = &s->classes[i].op;
+        if (op->arg != goal)
+            break;
         if (!available(s, &s->classes[i], c->horizon))
             continue;
-        s->steps++;
-        if (op->kind == LINEAR_WRITE && op->arg == goal)
+        if (op->kind != LINEAR_CAS)
             chain_through(c, i, true, 0);
-        else if (op->kind == LINEAR_DELETE && goal == LINEAR_ABSENT)
-            chain_through(c, i, true, 0);
-        else if (op->kind == LINEAR_CAS && op->arg == goal && op->expected != goal)
+        else if (op->expected != goal)
             chain_through(c, i, false, op->expected);
-        else if (op->kind == LINEAR_INCR)
+    }
+    for (uint32_t i = s->incr_first; i < s->class_count && !s->exhausted; i++) {
+        s->steps++;
+        if (available(s, &s->classes[i], c->horizon))
             chain_incr(c, i, goal);
     }
 }
@@ -351,16 +368,42 @@ static void add_chains(struct linear_search *s, uint32_t at, uint64_t horizon)
         if (goal == 0)
             chain_to(&c, LINEAR_ABSENT);
     } else { /* any other state will do, and one operation leads to it (rule 3) */
-        for (uint32_t i = 0; i < s->class_count; i++) {
-            s->steps++;
-            if (!available(s, &s->classes[i], horizon) ||
-                linear_effect(&s->classes[i].op, s->state) == s->state)
-                continue;
-            c.len = 1;
-            c.classes[0] = i;
-            add_choice(s, at, &c);
-        }
+        c.len = 1;
+        c.classes[0] = 0;
+        add_choice(s, at, &c);
+        s->choices[s->choice_count - 1].any = 1;
     }
+}
+
+/* The next class for a choice that takes any; false when there is none left. */
+static bool next_class(struct linear_search *s, struct linear_choice *choice, uint64_t horizon)
+{
+    for (uint32_t i = choice->any - 1; i < s->class_count; i++) {
+        const struct linear_class *class = &s->classes[i];
+        if (!available(s, class, horizon) || linear_effect(&class->op, s->state) == s->state)
+            continue;
+        s->chains[choice->chain] = i;
+        choice->any = i + 2;
+        return true;
+    }
+    return false;
+}
+
+/* What to try next in a configuration, NULL when all was tried. */
+static const struct linear_choice *next_choice(struct linear_search *s, struct linear_node *node)
+{
+    while (node->choice_next < node->choice_end) {
+        struct linear_choice *choice = &s->choices[node->choice_next];
+        node->taken = node->choice_next;
+        if (choice->any == 0) {
+            node->choice_next++;
+            return choice;
+        }
+        if (next_class(s, choice, node->horizon))
+            return choice;
+        node->choice_next++;
+    }
+    return NULL;
 }
 
 static bool same_outcome(const struct linear_op *x, const struct linear_op *y)
@@ -390,8 +433,8 @@ static bool pure(const struct linear_op *op)
            (op->result == 0 && (op->kind == LINEAR_CAS || op->kind == LINEAR_DELETE));
 }
 
-/* All ways on from the present configuration. */
-static void add_choices(struct linear_search *s)
+/* All ways on from the present configuration; returns its horizon. */
+static uint64_t add_choices(struct linear_search *s)
 {
     uint64_t horizon = LINEAR_NEVER;
     s->candidate_count = 0;
@@ -403,7 +446,7 @@ static void add_choices(struct linear_search *s)
         }
         if (pure(&s->ops[at / 2]) && linear_legal(&s->ops[at / 2], s->state)) {
             add_choice(s, at / 2, NULL);
-            return;
+            return horizon;
         }
         add_candidate(s, at / 2);
     }
@@ -413,6 +456,7 @@ static void add_choices(struct linear_search *s)
         else
             add_chains(s, s->candidates[i], horizon);
     }
+    return horizon;
 }
 
 /* --- the search --- */
@@ -427,7 +471,7 @@ static void push_node(struct linear_search *s)
                                  .path_mark = (uint32_t)s->path_len,
                                  .done_high = s->done_high,
                                  .state = s->state};
-    add_choices(s);
+    node->horizon = add_choices(s);
     node->choice_end = (uint32_t)s->choice_count;
 }
 
@@ -453,7 +497,7 @@ static bool pop_node(struct linear_search *s)
     if (s->node_count == 0)
         return false;
     node--;
-    revert(s, node, &s->choices[node->choice_next - 1]);
+    revert(s, node, &s->choices[node->taken]);
     return true;
 }
 
@@ -470,19 +514,21 @@ enum linear_verdict linear_search_run(struct linear_search *s, const struct line
         struct linear_node *node = &s->nodes[s->node_count - 1];
         if (s->steps >= s->limits.steps_max) {
             s->exhausted = true;
-        } else if (node->choice_next == node->choice_end) {
+            continue;
+        }
+        const struct linear_choice *choice = next_choice(s, node);
+        if (choice == NULL) {
             if (!pop_node(s))
                 return LINEAR_VIOLATION;
-        } else {
-            const struct linear_choice *choice = &s->choices[node->choice_next++];
-            bool alive = apply(s, choice);
-            if (!alive)
-                keep_best(s, s->node_count);
-            if (alive && !entered_before(s))
-                push_node(s);
-            else
-                revert(s, node, choice);
+            continue;
         }
+        bool alive = apply(s, choice);
+        if (!alive)
+            keep_best(s, s->node_count);
+        if (alive && !entered_before(s))
+            push_node(s);
+        else
+            revert(s, node, choice);
     }
     return s->exhausted ? LINEAR_UNKNOWN : LINEAR_OK;
 }

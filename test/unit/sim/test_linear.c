@@ -410,6 +410,10 @@ static void test_big(void **state)
     shape.keys = 1;
     shape.unknown_per_mille = 30;
     check_big("one key", &shape, 4);
+    shape.unknown_per_mille = 500;
+    shape.count = 2000;
+    check_big("one key, half unknown", &shape, 4);
+    shape.count = 20000;
     shape.kinds = 1u << LINEAR_INCR | 1u << LINEAR_READ;
     shape.deltas = 1;
     shape.keys = 50;
