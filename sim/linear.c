@@ -226,7 +226,7 @@ static void shorten(struct history_slice *h, struct linear_search *s, uint64_t *
             returns[count++] = h->ops[i]->ret;
     CHECK(count > 0); /* what has no return can't fail */
     qsort(returns, count, sizeof(*returns), compare_moments);
-    size_t low = 0, high = count - 1; /* the prefix to returns[high] fails */
+    size_t low = 0, high = count; /* the prefix to returns[high], or all of it, is known to fail */
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         if (linear_search_run(s, h->ops, h->count, returns[middle]) == LINEAR_VIOLATION)
@@ -235,7 +235,8 @@ static void shorten(struct history_slice *h, struct linear_search *s, uint64_t *
             low = middle + 1;
         *steps += linear_search_steps(s);
     }
-    h->until = returns[high];
+    if (high < count)
+        h->until = returns[high];
     CHECK(linear_search_run(s, h->ops, h->count, h->until) == LINEAR_VIOLATION);
     *steps += linear_search_steps(s);
     free(returns);
