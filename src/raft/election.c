@@ -11,6 +11,7 @@
  * A candidate's requests leave when its own vote is durable, and its own vote counts then. */
 #include <stdlib.h>
 
+#include "base/buffer.h"
 #include "base/prng.h"
 #include "raft/raft_private.h"
 
@@ -29,9 +30,25 @@ bool raft_in_touch(const struct raft *r)
     return r->heard_us != 0 && r->now_us - r->heard_us < raft_ms(r->limits.election_ms);
 }
 
+/* Who has no vote in the configuration in force may still be needed to commit it (4.2.2): he may
+ * be the only one who has what the others lack. He stands, and does not count his own vote. */
+static bool needed(const struct raft *r)
+{
+    if (raft_config_votes(&r->config, r->id))
+        return true;
+    uint64_t from = r->config_index; /* of the configuration looked at last */
+    for (unsigned i = r->past_count; i-- > 0 && from > r->commit;) {
+        for (unsigned k = 0; k < r->past[i]->count; k++)
+            if (r->past[i]->members[k].id == r->id && r->past[i]->members[k].role != RAFT_LEARNER)
+                return true;
+        from = r->past[i]->index;
+    }
+    return false;
+}
+
 bool raft_stands(const struct raft *r)
 {
-    return raft_config_votes(&r->config, r->id) && !r->installing && r->term + 1 < RAFT_INDEX_MAX;
+    return !r->installing && r->term + 1 < RAFT_INDEX_MAX && needed(r);
 }
 
 static void term_forget(struct raft *r) /* what belonged to the term before */
@@ -122,6 +139,20 @@ void raft_campaign(struct raft *r, bool transfer)
     raft_state_flush(r);
 }
 
+/* An entry of the own term: only such can be committed by counting (3.6.2), and only then is it
+ * known what is (6.4). The first of a log is the configuration that the group was born with: who is
+ * added later learns it from there, and so knows the one in force at each index. */
+static void term_begin(struct raft *r)
+{
+    BUFFER_AUTO struct buffer bytes = {0};
+    bool born = r->log.last_index == 0;
+    if (born)
+        raft_config_encode(&bytes, &r->config);
+    r->term_start = r->log.last_index + 1;
+    raft_log_append(r, r->term, born ? RAFT_CONFIG : RAFT_NOOP, buffer_slice(&bytes));
+    raft_entries_persist(r, r->term_start);
+}
+
 static void lead(struct raft *r)
 {
     r->role = RAFT_LEADER;
@@ -133,11 +164,7 @@ static void lead(struct raft *r)
     r->transfer_asked = false;
     r->uncommitted_bytes = 0;
     raft_peers_update(r);
-    /* An entry of the own term: only such can be committed by counting (3.6.2), and only then is
-     * it known what is (6.4). */
-    r->term_start = r->log.last_index + 1;
-    raft_log_append(r, r->term, RAFT_NOOP, (struct slice){0});
-    raft_entries_persist(r, r->term_start);
+    term_begin(r);
     raft_replicate_all(r);
 }
 

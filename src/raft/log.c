@@ -232,6 +232,8 @@ void raft_on_compacted(struct raft *r, uint64_t index)
 
 void raft_config_push(struct raft *r, uint64_t index, const struct raft_config *config)
 {
+    if (raft_config_equal(config, &r->config))
+        return; /* the one that the group was born with, as its log's first entry */
     if (r->past_count == r->past_cap) {
         r->past_cap = r->past_cap ? r->past_cap * 2 : 2;
         r->past = mem_realloc(r->past, r->past_cap * sizeof(*r->past));

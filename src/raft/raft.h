@@ -79,7 +79,9 @@ struct raft_start {
     uint64_t term, vote, commit;              /* commit: a lower bound, 0 when unknown */
     uint64_t applied;                         /* the state machine's; at least compacted_index */
     uint64_t compacted_index, compacted_term; /* the log begins after it; 0: at the beginning */
-    struct raft_config config; /* in force at compacted_index; empty: waits to be added */
+    /* in force at compacted_index; empty: waits to be added. All members that a group is born with
+     * start with the same, which its first entry repeats for those who come later. */
+    struct raft_config config;
 };
 
 /* --- events --- */
@@ -95,7 +97,8 @@ enum raft_event_type {
     RAFT_TRANSFER,  /* leader only: leadership to a voter that is up to date. ST_CLOSED, ST_INVALID,
                        ST_AGAIN */
     RAFT_APPLIED,   /* the state machine is at index */
-    RAFT_COMPACTED, /* the log begins after index: all up to it is safe elsewhere */
+    RAFT_COMPACTED, /* the log begins after index: all up to it is safe elsewhere. The reader
+                       still has it until this step is done */
     RAFT_LOADED,    /* entries that the reader answered ST_AGAIN for can be read */
     RAFT_SNAPSHOT_CHUNK,  /* answers RAFT_ACTION_SNAPSHOT_READ */
     RAFT_SNAPSHOT_STORED, /* answers RAFT_ACTION_SNAPSHOT_STORE */

@@ -536,6 +536,8 @@ static inline bool stored_answer(struct cluster *c, uint64_t id)
 static inline void apply(struct cluster *c, uint64_t id)
 {
     struct node *n = &c->nodes[id];
+    if (n->has_stored)
+        return; /* a snapshot may be installed that the core does not know of yet */
     while (n->state.index < n->told_commit) {
         uint64_t i = n->state.index + 1;
         struct raft_entry entry;
@@ -594,10 +596,11 @@ static inline void compact(struct cluster *c, uint64_t id)
 {
     struct node *n = &c->nodes[id];
     persist(c, id);
-    if (n->state.index > n->durable.last)
+    if (n->state.index > n->durable.last || n->has_stored)
         return;
-    n->seen.base = n->durable.base = n->state;
+    n->durable.base = n->state;
     step(c, id, (struct raft_event){.type = RAFT_COMPACTED, .compacted = n->state.index});
+    n->seen.base = n->state;
 }
 
 static inline void tick(struct cluster *c, uint64_t id)
@@ -849,4 +852,23 @@ static inline void elect(struct cluster *c, uint64_t id)
     tick(c, id);
     deliver(c);
     CHECK(status(c, id).role == RAFT_LEADER);
+}
+
+/* For a person who looks for a bug. */
+static inline void cluster_print(struct cluster *c)
+{
+    for (uint64_t id = 1; id < NODES_MAX; id++) {
+        if (!c->nodes[id].up)
+            continue;
+        struct raft_status s = status(c, id);
+        fprintf(stderr,
+                "%lu: role=%d term=%lu vote=%lu leader=%lu log=%lu..%lu,%lu commit=%lu "
+                "applied=%lu config=%lu dropped=%lu:",
+                id, s.role, s.term, s.vote, s.leader, s.first_index, s.last_index, s.last_term,
+                s.commit, s.applied, s.config_index, s.dropped);
+        const struct raft_config *config = raft_config(c->nodes[id].r);
+        for (unsigned i = 0; i < config->count; i++)
+            fprintf(stderr, " %lu/%u", config->members[i].id, config->members[i].role);
+        fprintf(stderr, "\n");
+    }
 }
