@@ -200,12 +200,17 @@ static void flush_finished(struct work *work)
 
 /* --- the outside --- */
 
-static bool freeze_due(const struct engine *e)
+/* idle: the log has not moved since the last turn. */
+static bool freeze_due(const struct engine *e, bool idle)
 {
     if (e->flush_wanted)
         return true;
-    if (!e->wrote)
+    if (!anything_moved(e))
         return false;
+    /* Nothing but watermarks, of writes to keyspaces that are dropped: cheap, and the log is free.
+     * Not while a replay passes many of those. */
+    if (idle && table_active_bytes(e->table) == 0)
+        return true;
     return table_active_bytes(e->table) >= e->options.table_bytes / 2 ||
            e->lsn - e->freeze_lsn >= e->options.log_bytes;
 }
@@ -218,7 +223,9 @@ void engine_flushes_turn(struct engine *e)
     }
     if (e->freeze_lsn == 0)
         e->freeze_lsn = e->lsn;
-    if (freeze_due(e) && (engine_freeze(e) || e->frozen_count < ENGINE_FROZEN_MAX))
+    bool idle = e->lsn == e->turn_lsn;
+    e->turn_lsn = e->lsn;
+    if (freeze_due(e, idle) && (engine_freeze(e) || e->frozen_count < ENGINE_FROZEN_MAX))
         e->flush_wanted = false;
     engine_flushes_start(e);
     if (e->frozen_count == 0 && e->flushed_lsn < e->lsn && !anything_moved(e)) {

@@ -101,7 +101,7 @@ struct engine {
     struct list_head frozen;
     unsigned frozen_count;
     uint64_t frozen_bytes, sequence, flushed_sequence;
-    uint64_t freeze_lsn, flushed_lsn;
+    uint64_t freeze_lsn, flushed_lsn, turn_lsn;
     bool wrote, flush_wanted;
     int flush_error;
     uint64_t tier_rows_estimate;

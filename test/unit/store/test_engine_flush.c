@@ -52,6 +52,48 @@ static void test_idle_shard_frees_the_log(void **state)
     finish(&f);
 }
 
+static void idle_turns(struct fixture *f)
+{
+    for (int i = 0; i < 20; i++) {
+        engine_turn(f->e, f->lsn, ++f->now_ms);
+        work_later_all(&f->later);
+    }
+}
+
+/* What the log holds is of dropped keyspaces only: it is not kept until somebody writes. */
+static void test_dropped_records_free_the_log(void **state)
+{
+    struct fixture f;
+    start(&f, false);
+    engine_partition(f.e, 1)->index = 7; /* a replay passed over them */
+    for (int i = 0; i < 5; i++)
+        turns_and_work(&f); /* it goes on: no flush for each of its turns */
+    assert_int_equal(tier_model_bulks(f.model), 0);
+    assert_true(engine_flushed_lsn(f.e) < f.lsn);
+    idle_turns(&f);
+    assert_int_equal(engine_flushed_lsn(f.e), f.lsn);
+    put(&f, "a", "1"); /* what is live stays in the log */
+    f.lsn += 10000;
+    idle_turns(&f);
+    assert_true(engine_flushed_lsn(f.e) < f.lsn);
+    finish(&f);
+}
+
+/* Others' writes fill the log that an idle shard's watermark pins. */
+static void test_watermarks_are_flushed_by_log_bytes(void **state)
+{
+    struct fixture f;
+    start(&f, false);
+    engine_partition(f.e, 1)->index = 7;
+    for (int i = 0; i < 10; i++) {
+        f.lsn += 1 << 27;
+        turn(&f);
+        work_later_all(&f.later);
+    }
+    assert_true(engine_flushed_lsn(f.e) + (1 << 28) > f.lsn);
+    finish(&f);
+}
+
 static void test_freeze_by_log_bytes(void **state)
 {
     struct fixture f;
@@ -184,6 +226,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_watermarks_and_lsn),
         cmocka_unit_test(test_idle_shard_frees_the_log),
+        cmocka_unit_test(test_dropped_records_free_the_log),
+        cmocka_unit_test(test_watermarks_are_flushed_by_log_bytes),
         cmocka_unit_test(test_freeze_by_log_bytes),
         cmocka_unit_test(test_pressure),
         cmocka_unit_test(test_two_generations_at_most),
