@@ -52,8 +52,9 @@ int status_from_errno(int err)
         return ST_AGAIN;
     case EACCES:
     case EPERM:
-    case EROFS:
         return ST_DENIED;
+    case EROFS:
+        return ST_READONLY;
     case ETIMEDOUT:
         return ST_TIMEOUT;
     case EPIPE:

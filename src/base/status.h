@@ -23,7 +23,8 @@
     X(ST_RANGE, -16, "value out of range")                     \
     X(ST_COLD, -17, "the key must be fetched from disk first") \
     X(ST_UNSUPPORTED, -18, "not supported")                    \
-    X(ST_UNCERTAIN, -19, "the outcome is unknown")
+    X(ST_UNCERTAIN, -19, "the outcome is unknown")             \
+    X(ST_READONLY, -20, "read-only file system")
 
 enum status {
     ST_OK = 0,

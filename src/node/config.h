@@ -117,6 +117,7 @@ struct config_machine {
 };
 struct config_sizes {
     uint64_t table_bytes, cache_bytes, block_cache_bytes, log_bytes_max;
+    bool table_raised; /* more than table-memory says: it is the least that so many shards need */
     unsigned shards, io_threads;
 };
 struct config_sizes config_sizes(const struct settings *s, const struct config_machine *machine);

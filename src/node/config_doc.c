@@ -56,8 +56,10 @@ struct config_sizes config_sizes(const struct settings *s, const struct config_m
         shards = (unsigned)s->shards;
     shards = shards > 64 ? 64 : shards;
     sizes.shards = shards > (unsigned)s->partitions ? (unsigned)s->partitions : shards;
-    if (sizes.table_bytes < TABLE_CHOSEN_BYTES_MIN * sizes.shards)
+    if (sizes.table_bytes < TABLE_CHOSEN_BYTES_MIN * sizes.shards) {
         sizes.table_bytes = TABLE_CHOSEN_BYTES_MIN * sizes.shards;
+        sizes.table_raised = s->table_memory != 0;
+    }
     sizes.io_threads = sizes.io_threads > 64 ? 64 : sizes.io_threads;
     return sizes;
 }

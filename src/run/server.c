@@ -262,6 +262,9 @@ int server_start(struct settings *settings, struct server **ret_server,
     tier_alarm_init(&server->alarm);
     server->shared.shutdown = request_stop;
     server->shared.ctx = server;
+    if (server->sizes.table_raised)
+        log_event(LOG_NOTICE, "table_memory_raised", "from=%" PRId64 " to=%" PRIu64 " shards=%u",
+                  settings->table_memory, server->sizes.table_bytes, server->sizes.shards);
     struct tier_policy policy = {
         .ctx = server,
         .keyspace_dropped = policy_keyspace_dropped,
