@@ -4,6 +4,7 @@
 
 #include <cmocka.h>
 
+#include "base/bytes.h"
 #include "base/status.h"
 #include "command/dump.h"
 
@@ -55,6 +56,31 @@ static void test_round_trip_of_lengths(void **state)
     }
 }
 
+/* As CRC-64/Jones is defined, bit by bit. */
+static uint64_t crc_by_bits(const uint8_t *data, size_t len)
+{
+    uint64_t crc = 0;
+    for (size_t i = 0; i < len; i++) {
+        crc ^= data[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? UINT64_C(0x95ac9329ac4bc9b5) : 0);
+    }
+    return crc;
+}
+
+static void test_checksum_of_any_length(void **state)
+{
+    for (size_t len = 0; len < 300; len++) {
+        BUFFER_AUTO struct buffer out = {0};
+        size_t start = len % 9; /* at any address */
+        for (size_t i = 0; i < start + len; i++)
+            buffer_append_u8(&out, (uint8_t)(i * 37 ^ len));
+        dump_seal(&out, start);
+        assert_true(bytes_get_u64(out.data + out.len - 8) ==
+                    crc_by_bits(out.data + start, out.len - start - 8));
+    }
+}
+
 static void test_every_flipped_bit_is_refused(void **state)
 {
     (void)state;
@@ -78,6 +104,7 @@ int main(void)
         cmocka_unit_test(test_redis_payloads_decode),
         cmocka_unit_test(test_short_values_encode_as_redis_does),
         cmocka_unit_test(test_round_trip_of_lengths),
+        cmocka_unit_test(test_checksum_of_any_length),
         cmocka_unit_test(test_every_flipped_bit_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
