@@ -103,6 +103,21 @@ uint64_t log_batch_lsn(const struct log_batch *batch, size_t n)
     return batch->entries[n].lsn;
 }
 
+size_t log_batch_count(const struct log_batch *batch)
+{
+    return batch->entries_count;
+}
+
+struct log_record log_batch_record(const struct log_batch *batch, size_t n)
+{
+    CHECK(n < batch->entries_count);
+    const struct log_batch_entry *entry = &batch->entries[n];
+    struct log_record record =
+        log_record_view(batch->bytes.data + entry->offset, batch->appended ? entry->lsn : 0);
+    record.payload = slice_make(NULL, record.payload.len); /* parts of it may be references */
+    return record;
+}
+
 void log_batch_clear(struct log_batch *batch)
 {
     CHECK(!batch->open);
