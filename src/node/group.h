@@ -80,6 +80,8 @@ struct group_proposal {
     struct list_node link;
     uint64_t index, term;
     unsigned position;
+    int st;
+    size_t result_at, result_len;
 };
 
 /* The command becomes part of this turn's entry. session 0: none, and number means nothing; else

@@ -53,10 +53,20 @@ void group_log_init(struct group_log *log, struct env *env, uint32_t group)
     };
 }
 
+static void configs_free(struct group_log *log)
+{
+    for (size_t i = 0; i < log->configs_count; i++)
+        buffer_free(&log->configs[i].data);
+    free(log->configs);
+    log->configs = NULL;
+    log->configs_count = 0;
+}
+
 void group_log_free(struct group_log *log)
 {
     CHECK(!group_log_busy(log));
     group_log_forget_window(log);
+    configs_free(log);
     buffer_free(&log->config);
     free(log->entries);
     log->entries = NULL;
@@ -171,6 +181,28 @@ static int replay_copy(struct group_log *log, uint64_t index, const struct group
     return 0;
 }
 
+uint64_t group_log_stamp(struct slice data)
+{
+    return data.len >= 1 + 8 ? bytes_get_u64(data.data + 1) : 0;
+}
+
+/* What the core or the group must know of the data. */
+static void replay_note(struct group_log *log, const struct log_record *record, uint8_t type)
+{
+    struct slice data = slice_make(record->payload.data + 1, record->payload.len - 1);
+    if (type == RAFT_COMMAND) {
+        uint64_t stamp = group_log_stamp(data);
+        log->stamp = stamp > log->stamp ? stamp : log->stamp;
+    }
+    if (type != RAFT_CONFIG)
+        return;
+    log->configs =
+        mem_realloc(log->configs, (log->configs_count + 1) * sizeof(*log->configs));
+    struct group_log_config *c = &log->configs[log->configs_count++];
+    *c = (struct group_log_config){.index = record->index, .term = record->term};
+    buffer_append_slice(&c->data, data);
+}
+
 static int replay_entry(struct group_log *log, const struct log_record *record)
 {
     if (record->payload.len < 1 || record->index == 0 || record->index >= RAFT_INDEX_MAX ||
@@ -186,6 +218,7 @@ static int replay_entry(struct group_log *log, const struct log_record *record)
     };
     if (entry.type >= RAFT_ENTRY_TYPES)
         return ST_VERSION;
+    replay_note(log, record, entry.type);
     if (record->index <= log->state.base_index)
         return 0;
     if (type & ENTRY_COPY)
@@ -239,6 +272,28 @@ int group_log_replay(struct group_log *log, const struct log_record *record)
     int st = record->type == LOG_ENTRY ? replay_entry(log, record) : replay_state(log, record);
     if (st != 0)
         log->damaged = true;
+    return st;
+}
+
+static struct slice config_find(const struct group_log *log, uint64_t index, uint64_t term)
+{
+    for (size_t i = log->configs_count; i > 0; i--)
+        if (log->configs[i - 1].index == index && log->configs[i - 1].term == term)
+            return buffer_slice(&log->configs[i - 1].data);
+    return slice_make(NULL, 0);
+}
+
+int group_log_restore(struct group_log *log, struct raft *raft)
+{
+    int st = 0;
+    for (size_t i = 0; i < log->count && st == 0; i++) {
+        const struct group_log_entry *e = &log->entries[log->skip + i];
+        struct raft_entry entry = {.index = log->first + i, .term = e->term, .type = e->type};
+        entry.data = e->type == RAFT_CONFIG ? config_find(log, entry.index, entry.term)
+                                            : slice_make(NULL, e->bytes);
+        st = raft_restore(raft, &entry);
+    }
+    configs_free(log);
     return st;
 }
 

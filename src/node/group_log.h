@@ -44,6 +44,11 @@ struct group_log_entry {
     uint8_t type;
 };
 
+struct group_log_config { /* an entry with a configuration */
+    uint64_t index, term;
+    struct buffer data;
+};
+
 struct group_log_state { /* what a LOG_HARDSTATE says, but for the configuration */
     uint64_t term, vote, commit;
     uint64_t replica, birth;
@@ -60,6 +65,9 @@ struct group_log {
     struct buffer config; /* encoded, in force at the base */
     bool found;           /* replay has seen a hardstate, and not the end of the replica */
     bool damaged;         /* replay has seen what can't be */
+    struct group_log_config *configs; /* seen by replay, for the core's start */
+    size_t configs_count;
+    uint64_t stamp; /* none of a command seen by replay is above */
 
     struct group_log_entry *entries; /* of index first + i */
     uint64_t first;
@@ -84,6 +92,11 @@ bool group_log_busy(const struct group_log *log);
 int group_log_replay(struct group_log *log, const struct log_record *record);
 /* After the last one: whether all is there behind the base. ST_CORRUPT. */
 int group_log_check(const struct group_log *log);
+/* All entries for raft_restore(), of commands without their data. What replay kept is freed. */
+int group_log_restore(struct group_log *log, struct raft *raft);
+
+/* The stamp that the data of a command entry begins with (node/group_apply.c); 0: none. */
+uint64_t group_log_stamp(struct slice data);
 
 /* --- writing, into the shard's batch --- */
 

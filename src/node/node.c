@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "node/groups.h"
 
 #define KEYSPACES_FORMAT       1
 #define KEYSPACES_HEADER_BYTES (1 + 8 + 4 + 1)
@@ -230,10 +231,20 @@ static int replay_operation(struct node *node, struct record_op *op)
     return 0;
 }
 
+static int replay_group(struct node *node, const struct log_record *record)
+{
+    if (record->group >= node->partitions)
+        return ST_CORRUPT;
+    struct groups *groups = node->groups[node_shard_index(node, (uint16_t)record->group)];
+    return groups == NULL ? ST_VERSION : groups_replay(groups, record);
+}
+
 int node_replay(struct node *node, uint64_t lsn, const struct log_record *record)
 {
     if (record->type == LOG_META)
         return replay_meta(node, record->payload);
+    if (record->type == LOG_ENTRY || record->type == LOG_HARDSTATE)
+        return replay_group(node, record);
     if (record->type != LOG_WRITE)
         return ST_VERSION;
     struct slice payload = record->payload;
@@ -260,7 +271,7 @@ void node_recovered(struct node *node)
     for (unsigned partition = 0; partition < node->partitions; partition++) {
         struct shard *s = node->shard[node_shard_index(node, (uint16_t)partition)];
         struct engine_partition *p = engine_partition(s->engine, (uint16_t)partition);
-        if (node->actor != 0 && p->actor != node->actor) {
+        if (node->actor != 0 && p->actor != node->actor && p->actor != NODE_ACTOR_GROUP) {
             p->actor = node->actor;
             p->counter = 0;
         }

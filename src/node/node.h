@@ -17,9 +17,12 @@
 #include "store/log.h"
 
 struct settings; /* node/config.h */
+struct groups;   /* node/groups.h */
 
 #define NODE_DBS        16
 #define NODE_SHARDS_MAX 64
+/* The actor of all that a Raft group writes: its log says what came first, so it needs no life. */
+#define NODE_ACTOR_GROUP 1
 
 /* SELECT numbers to ids of keyspace incarnations. Stored whole, in log records (LOG_META) and in
  * the cold tier under "keyspaces":  u8 format 1 | u64 version | u32 next_id | u8 count | u32
@@ -96,6 +99,7 @@ struct node {
         keyspaces_stored_version; /* what the cold tier has; under the truncation lock of src/run */
     struct node_hooks hooks;
     struct shard *shard[NODE_SHARDS_MAX];
+    struct groups *groups[NODE_SHARDS_MAX]; /* set by groups_create(); NULL: none */
     struct shard_metrics metrics[NODE_SHARDS_MAX];
     uint64_t replayed; /* records of the log, so far */
     uint64_t start_wall_ms;

@@ -51,6 +51,9 @@ struct engine_partition {
     uint64_t flushed_index;
     uint64_t last_write_turn; /* the shard's, for gating reads behind a sync; not stored */
     uint32_t generation;      /* of ownership: prefix of all its rows */
+    /* Whether a row has expired is judged by this time, and not by the clock; 0: by the clock. Of
+     * replicated partitions, where all replicas must come to the same. Not stored. */
+    uint64_t judge_ms;
 };
 
 int engine_create(const struct engine_options *options, struct engine **ret_engine);
@@ -83,6 +86,9 @@ void engine_fetch_cancel(struct engine *e, struct engine_wait *wait);
  * index
  * <= flushed_index are skipped by the caller. */
 void engine_put(struct engine *e, const struct key *key, const struct record *record);
+
+/* All puts of the partition's history up to index were made: rows and index are flushed together. */
+void engine_partition_moved(struct engine *e, uint16_t partition, uint64_t index);
 
 /* --- many --- */
 

@@ -77,7 +77,8 @@ void record_op_encode_head(struct buffer *out, const struct record_op *op);
 int record_op_decode(struct slice *payload, struct record_op *ret_op);
 
 #define ROW_KEY_PREFIX_BYTES 10
-#define ROW_KEYSPACE_META    0xffffffffu
+#define ROW_KEYSPACE_META     0xffffffffu
+#define ROW_KEYSPACE_SESSIONS 0xfffffffeu /* of client sessions of a replicated partition */
 void row_key_encode(struct buffer *out, uint16_t partition, uint32_t generation, uint32_t keyspace,
                     struct slice key);
 int row_key_decode(struct slice row, uint16_t *ret_partition, uint32_t *ret_generation,
