@@ -31,6 +31,8 @@ struct group *group_new(struct groups *gs, uint32_t id)
     group_log_init(&g->log, gs->shard->env, id);
     g->log.loaded = on_loaded;
     list_node_init(&g->busy_link);
+    list_node_init(&g->sync_link);
+    list_node_init(&g->doom_link);
     list_init(&g->queued);
     list_init(&g->waiting);
     list_init(&g->fetches);
@@ -48,6 +50,8 @@ void group_free(struct group *g)
     group_snapshot_end(g);
     heap_remove(&g->of->due, &g->due);
     list_remove(&g->busy_link);
+    list_remove(&g->sync_link);
+    list_remove(&g->doom_link);
     raft_free(g->raft);
     group_log_free(&g->log);
     buffer_free(&g->entry);
@@ -74,6 +78,8 @@ void group_stop(struct group *g, int st, const char *why)
               "group=%" PRIu32 " replica=%" PRIu64 " error=%s why=\"%s\" do=\"%s\"", g->id,
               g->log.state.replica, status_text(st), why,
               "remove this replica and add it anew: it is rebuilt from its peers");
+    g->log.state.damaged = 1; /* for ever: so its entries need not be kept to know it */
+    group_log_write_state(&g->log, &g->shard->batch, true);
     group_end(g);
 }
 
@@ -162,7 +168,7 @@ int group_open(struct group *g)
                   "remove this replica and add it anew");
         return 0;
     }
-    int st = open_installed(g);
+    int st = g->log.state.damaged ? ST_CORRUPT : open_installed(g);
     if (st == 0)
         st = group_log_check(&g->log);
     if (st == 0 && p->index < g->log.state.base_index)
@@ -170,10 +176,14 @@ int group_open(struct group *g)
     if (st == 0 && p->index > group_log_last(&g->log))
         st = ST_CORRUPT; /* the log was synced before the rows were written */
     p->actor = NODE_ACTOR_GROUP;
-    p->judge_ms = hlc_wall_ms(g->log.state.base_stamp) + 1;
     g->applied = p->index;
-    g->applied_stamp = g->log.state.base_stamp;
-    g->log_stamp = g->log.stamp > g->applied_stamp ? g->log.stamp : g->applied_stamp;
+    g->applied_stamp = p->stamp;
+    p->judge_ms = hlc_wall_ms(p->stamp) + 1;
+    g->log_stamp = g->log.state.base_stamp;
+    if (g->log.stamp > g->log_stamp)
+        g->log_stamp = g->log.stamp;
+    if (p->stamp > g->log_stamp)
+        g->log_stamp = p->stamp;
     if (st == 0)
         st = core_create(g, false);
     if (st != 0)
@@ -309,8 +319,11 @@ static void persisted(struct group *g)
         uint64_t synced_lsn = env->ops->synced_lsn(env);
         for (done = 0; done < g->marks_count && g->marks[done].lsn <= synced_lsn; done++)
             ;
-        if (done < g->marks_count)
+        if (done < g->marks_count) {
             g->of->sync_wanted = true;
+            list_remove(&g->sync_link);
+            list_push_back(&g->of->unsynced, &g->sync_link);
+        }
     }
     if (done == 0)
         return;
@@ -334,8 +347,6 @@ void group_pass(struct group *g)
         group_apply_ready(g);
         group_flush_entry(g);
     }
-    if (g->marks_count > 0 && g->state == GROUP_RUNNING)
-        g->of->sync_wanted |= must_sync(g);
 }
 
 /* --- the log's base --- */

@@ -336,6 +336,16 @@ static struct group_proposal *proposal_of(struct group *g, uint64_t index, uint6
     return NULL;
 }
 
+void group_proposals_passed(struct group *g, uint64_t index)
+{
+    for (struct list_node *node; (node = list_first(&g->waiting)) != NULL;) {
+        struct group_proposal *p = list_entry(node, struct group_proposal, link);
+        if (p->index > index)
+            return;
+        group_finish(g, p, ST_UNCERTAIN);
+    }
+}
+
 static void apply_command(struct group *g, struct group_apply *apply, uint64_t term,
                           const struct command *c)
 {
@@ -398,7 +408,7 @@ static int apply_entry(struct group *g, const struct raft_entry *entry)
     if (PLANTED(applied_index_apart))
         index++;
     /* With the puts, in one turn: a flush takes both or neither. */
-    engine_partition_moved(g->shard->engine, g->partition, index);
+    engine_partition_moved(g->shard->engine, g->partition, index, g->applied_stamp);
     g->applied = entry->index;
     g->of->counters.applied++;
     return 0;

@@ -12,6 +12,7 @@
 #define STATE_HEAD_BYTES   (2 + 7 * 8 + 4)
 #define STATE_RESET        1
 #define STATE_END          2
+#define STATE_DAMAGED      4
 #define ENTRY_COPY         0x80
 #define ENTRIES_MIN        8
 #define SKIP_SLACK_ENTRIES 64
@@ -256,13 +257,16 @@ static int replay_state(struct group_log *log, const struct log_record *record)
         .base_index = bytes_get_u64(at + 32),
         .base_term = bytes_get_u64(at + 40),
         .base_stamp = bytes_get_u64(at + 48),
+        .damaged = (p.data[1] & STATE_DAMAGED) != 0,
     };
     buffer_clear(&log->config);
     buffer_append(&log->config, at + 60, config_bytes);
     log->state_lsn = record->lsn;
     log->found = !(p.data[1] & STATE_END);
-    if (p.data[1] & (STATE_RESET | STATE_END))
+    if (p.data[1] & (STATE_RESET | STATE_END)) {
         cut_from(log, 0);
+        log->damaged = false;
+    }
     cut_to(log, log->state.base_index);
     return 0;
 }
@@ -336,7 +340,7 @@ static void put_state(struct group_log *log, struct log_batch *batch, uint8_t fl
     const struct group_log_state *s = &log->state;
     struct buffer *out = log_batch_begin(batch, LOG_HARDSTATE, log->group, 0, s->term);
     buffer_append_u8(out, STATE_FORMAT);
-    buffer_append_u8(out, flags);
+    buffer_append_u8(out, flags | (s->damaged ? STATE_DAMAGED : 0));
     buffer_append_u64(out, s->vote);
     buffer_append_u64(out, s->commit);
     buffer_append_u64(out, s->replica);

@@ -12,7 +12,8 @@
  *   u8 format 1 | u8 flags | u64 vote | u64 commit | u64 replica | u64 birth
  *   | u64 base index | u64 base term | u64 base stamp | u32 length | configuration
  *
- * flags: 1 all entries before this record are void, 2 the replica is gone from here. `replica` and
+ * flags: 1 all entries before this record are void, 2 the replica is gone from here, 4 it is damaged
+ * and never comes back. `replica` and
  * `birth` say whose vote it is: one replica in one life of one data directory. The base is where
  * the log begins: all up to its index is in the flushed rows, `configuration` was in force there,
  * and no command up to it has a stamp above its stamp.
@@ -53,6 +54,7 @@ struct group_log_state { /* what a LOG_HARDSTATE says, but for the configuration
     uint64_t term, vote, commit;
     uint64_t replica, birth;
     uint64_t base_index, base_term, base_stamp;
+    uint64_t damaged; /* 0, 1 */
 };
 
 struct group_log_window;

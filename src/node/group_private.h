@@ -50,6 +50,8 @@ struct group {
     struct group_log log;
     struct heap_node due;       /* in groups.due, by raft_due_us() */
     struct list_node busy_link; /* in groups.busy: something to do in groups_turn() */
+    struct list_node sync_link; /* in groups.unsynced: waits for the log's sync */
+    struct list_node doom_link; /* in groups.doomed */
     bool leads, doomed;         /* destroyed, while work is under way */
 
     /* durability */
@@ -61,7 +63,7 @@ struct group {
 
     /* entries */
     uint64_t commit, applied;
-    uint64_t applied_stamp;  /* of the last command entry applied; a lower bound after a restart */
+    uint64_t applied_stamp;  /* of the last command entry applied */
     uint64_t log_stamp;      /* none in the log is above */
     uint64_t clock_index;    /* of this leader's first entry with a stamp; 0: not yet proposed */
     bool loaded, told_flush; /* entries were read back */
@@ -98,7 +100,9 @@ struct groups {
     struct group **sorted;
     unsigned count;
     struct heap due;
-    struct list_head busy;
+    struct list_head busy, unsynced, doomed;
+    struct list_head clears; /* struct groups_clear */
+    uint64_t synced_lsn;     /* seen */
     struct list_head finished;       /* struct group_proposal with their results */
     struct list_head reads_finished; /* struct group_read that failed */
     struct map64 *peers;
@@ -141,6 +145,7 @@ void group_flush_entry(struct group *g); /* what is queued becomes an entry */
 void group_proposed(struct group *g, uint64_t index);
 void group_apply_ready(struct group *g);
 void group_proposals_end(struct group *g, int queued_st, int waiting_st);
+void group_proposals_passed(struct group *g, uint64_t index); /* a snapshot went past them */
 void group_fetches_cancel(struct group *g);
 void group_finish(struct group *g, struct group_proposal *p, int st);
 void group_deliver(struct groups *gs); /* callbacks of proposals and reads */

@@ -24,7 +24,6 @@ struct groups_options {
     uint64_t birth;
     struct raft_limits limits;
     uint64_t log_keep_bytes; /* applied entries kept for followers that are behind, of one group */
-    uint64_t snapshot_bytes_per_turn;
 };
 
 int groups_create(const struct groups_options *options, struct groups **ret_groups);
@@ -65,6 +64,7 @@ struct groups_counters {
     uint64_t frames_out, messages_out, bytes_out;
     uint64_t frames_in, messages_in;
     uint64_t dropped_cluster, dropped_group, dropped_malformed; /* what came and was not for us */
+    uint64_t dropped_room; /* what came while the log had no room */
     uint64_t elections, entries, commands, applied, reads;
     uint64_t snapshots_sent, snapshots_installed, sessions_evicted, stopped;
 };

@@ -21,6 +21,7 @@ static int load_watermarks(struct engine *e)
         part->pub.flushed_index = w.index;
         part->pub.actor = w.actor;
         part->pub.counter = w.counter;
+        part->pub.stamp = w.stamp;
         part->frozen_index = w.index;
         part->tier_rows = true;
     }
@@ -37,7 +38,7 @@ static int highest_keyspace(struct engine *e, uint16_t partition, int64_t *ret_i
     struct tier_iter *it;
     struct slice row, value, key;
     row_key_encode(&start, partition, generation, 0, none);
-    row_key_encode(&end, partition, generation, ROW_KEYSPACE_META, none);
+    row_key_encode(&end, partition, generation, ROW_KEYSPACE_SESSIONS, none);
     int st =
         ops->iter(e->tier, NULL, buffer_slice(&start), buffer_slice(&end), TIER_ITER_REVERSE, &it);
     if (st != 0)
@@ -84,6 +85,7 @@ int engine_create(const struct engine_options *options, struct engine **ret_engi
     list_init(&e->keyspaces);
     list_init(&e->drops);
     list_init(&e->scans_waiting);
+    list_init(&e->installs);
     engine_fetches_init(e);
     if (e->tier != NULL && !e->tier->ops->empty(e->tier)) {
         int st = load_watermarks(e);
@@ -211,6 +213,14 @@ void engine_put(struct engine *e, const struct key *key, const struct record *re
     engine_keyspace_change(k, &before, record);
 }
 
+void engine_partition_moved(struct engine *e, uint16_t partition, uint64_t index, uint64_t stamp)
+{
+    struct engine_partition *p = &engine_part(e, partition)->pub;
+    p->index = index;
+    p->stamp = stamp;
+    e->wrote = true; /* rows or not: the watermark moves with the next flush */
+}
+
 /* --- random --- */
 
 struct random_want {
@@ -252,6 +262,11 @@ static enum table_verdict expired(void *ctx, const struct key *key, const struct
                                   bool clean)
 {
     struct engine *e = ctx;
+    uint64_t judge_ms = engine_part(e, key->partition)->pub.judge_ms;
+    if (judge_ms != 0 && record->expire_ms > judge_ms) { /* the clock is ahead of the log's time */
+        engine_keyspace(e, key->keyspace)->tally.unknown = true;
+        return TABLE_KEEP;
+    }
     e->counted.expired++;
     if (!clean) /* what is in the tier expires unseen: see cold_expire_ms */
         engine_keyspace_expired(e, key->keyspace, record->expire_ms);
@@ -281,6 +296,7 @@ bool engine_turn(struct engine *e, uint64_t lsn, uint64_t now_ms)
     engine_counts_turn(e);
     engine_scans_turn(e);
     engine_flushes_turn(e);
+    more |= engine_installs_turn(e);
     return more || e->drop_walking || !list_empty(&e->scans_waiting);
 }
 

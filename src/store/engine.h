@@ -48,6 +48,7 @@ struct engine_partition {
     uint64_t index; /* last position in the partition's history that was put */
     uint64_t actor; /* the dot's actor for the next write, and its last counter */
     uint64_t counter;
+    uint64_t stamp; /* of a replicated partition: time of the last entry put; else 0 */
     uint64_t flushed_index;
     uint64_t last_write_turn; /* the shard's, for gating reads behind a sync; not stored */
     uint32_t generation;      /* of ownership: prefix of all its rows */
@@ -88,7 +89,7 @@ void engine_fetch_cancel(struct engine *e, struct engine_wait *wait);
 void engine_put(struct engine *e, const struct key *key, const struct record *record);
 
 /* All puts of the partition's history up to index were made: rows and index are flushed together. */
-void engine_partition_moved(struct engine *e, uint16_t partition, uint64_t index);
+void engine_partition_moved(struct engine *e, uint16_t partition, uint64_t index, uint64_t stamp);
 
 /* --- many --- */
 

@@ -104,6 +104,17 @@ void engine_keyspace_expired(struct engine *e, uint32_t id, uint64_t expire_ms)
         tally_expired(&k->recount->since, expire_ms);
 }
 
+void engine_counts_unknown(struct engine *e)
+{
+    e->keyspace_counted_after = UINT32_MAX;
+    list_foreach (node, &e->keyspaces) {
+        struct engine_keyspace *k = list_entry(node, struct engine_keyspace, link);
+        k->tally.unknown = true;
+        if (k->recount != NULL)
+            k->recount->since.unknown = true;
+    }
+}
+
 static bool known(const struct engine *e, const struct engine_keyspace *k)
 {
     return !k->tally.unknown && e->now_ms < k->cold_expire_ms && k->tally.live >= 0 &&

@@ -7,7 +7,7 @@
  *
  * Stream (little endian), the same bytes for the same export:
  *
- *   u8 format 1 | u64 index | u64 actor | u64 counter
+ *   u8 format 1 | u64 index | u64 actor | u64 counter | u64 stamp
  *   | rows, ascending by keyspace and key: u32 keyspace | u32 length | key | u32 length | record
  *   | u32 0xffffffff | u64 rows | u32 CRC-32C of all before it
  *
@@ -23,7 +23,7 @@
 struct engine_export;
 
 #define EXPORT_FORMAT     1
-#define EXPORT_HEAD_BYTES (1 + 3 * 8)
+#define EXPORT_HEAD_BYTES (1 + 4 * 8)
 #define EXPORT_ROW_BYTES  (4 + 4 + 4) /* beside key and record */
 #define EXPORT_TAIL_BYTES (4 + 8 + 4)
 #define EXPORT_END        UINT32_MAX
@@ -48,3 +48,6 @@ uint64_t engine_export_index(const struct engine_export *x); /* after the first 
 uint64_t engine_export_offset(const struct engine_export *x); /* read so far */
 void *engine_export_ctx(const struct engine_export *x);
 void engine_export_free(struct engine_export *x); /* not while busy */
+
+/* The stream of a partition without rows. */
+void engine_export_empty(uint64_t index, struct buffer *out);

@@ -161,6 +161,20 @@ void engine_fetches_cancel(struct engine *e, const struct key *key)
         f->cancelled = true;
 }
 
+void engine_fetches_cancel_partition(struct engine *e, uint16_t partition)
+{
+    size_t at = 0;
+    struct slice name;
+    void *value;
+    while (map_next(e->fetches, &at, &name, &value)) {
+        struct fetch *f = value;
+        if (f->key.partition != partition)
+            continue;
+        f->cancelled = true;
+        map_remove(e->fetches, fetch_name(f));
+    }
+}
+
 void engine_fetches_cancel_keyspace(struct engine *e, uint32_t keyspace)
 {
     size_t at = 0;

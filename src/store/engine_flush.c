@@ -42,7 +42,7 @@ static struct engine_generation *oldest(struct engine *e)
 
 static bool part_moved(const struct engine_part *part)
 {
-    return part->dirty || part->pub.index > part->frozen_index;
+    return part->dirty || part->forgetting || part->pub.index > part->frozen_index;
 }
 
 static bool anything_moved(const struct engine *e)
@@ -73,6 +73,9 @@ static struct flush_watermark *take_watermarks(struct engine *e, size_t *ret_cou
             .index = part->pub.index,
             .actor = part->pub.actor,
             .counter = part->pub.counter,
+            .stamp = part->pub.stamp,
+            .judge_ms = part->pub.judge_ms,
+            .stale = part->forgetting,
         };
     }
     *ret_count = count;
@@ -127,7 +130,7 @@ static void plant_flaws(struct engine *e, struct engine_generation *g)
 void engine_flushes_start(struct engine *e)
 {
     struct engine_generation *g = oldest(e);
-    if (g == NULL || g->running)
+    if (g == NULL || g->running || e->installing)
         return;
     if (flush_state(&g->flush) == FLUSH_FAILED) {
         if (g->flush.st != ST_NOSPACE || e->now_ms < g->retry_at_ms)
@@ -166,6 +169,8 @@ static void flush_visible(struct engine *e, struct engine_generation *g)
 {
     for (size_t i = 0; i < g->flush.watermarks_count; i++) {
         const struct flush_watermark *w = &g->flush.watermarks[i];
+        if (w->stale)
+            continue;
         engine_part(e, w->partition)->pub.flushed_index = w->index;
     }
     engine_counts_visible(e, g);

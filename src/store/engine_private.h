@@ -6,7 +6,8 @@
  *   engine_drop.c   keyspaces on their way out
  *   engine_count.c  how many keys are live
  *   engine_scan.c   rows in order: collecting the table's, handing over, results
- *   engine_cold.c   the part of a scan that reads the tier, on another thread */
+ *   engine_cold.c   the part of a scan that reads the tier, on another thread
+ *   engine_export.c, engine_install.c  a partition's rows as a stream, and back */
 #pragma once
 
 #include <stdatomic.h>
@@ -45,6 +46,7 @@ struct engine_part {
     uint64_t frozen_index; /* covered by the newest frozen generation */
     bool tier_rows;        /* the tier may have rows of it */
     bool dirty;            /* puts since the last freeze */
+    bool forgetting;       /* rows in memory are of its past, and go step by step */
 };
 
 /* Live keys counted by changes. A record counts while it is not known to have expired: with an
@@ -122,6 +124,8 @@ struct engine {
 
     /* scans */
     struct list_head scans_waiting;
+    struct list_head installs; /* struct engine_install, from their last step on */
+    bool installing;           /* a bulk of theirs is being finished: no flush runs */
     uint64_t ordered_used_ms;
     bool ordered_wanted;
 
@@ -146,6 +150,7 @@ void engine_fetches_init(struct engine *e);
 void engine_fetches_done(struct engine *e);
 void engine_fetches_cancel(struct engine *e, const struct key *key);
 void engine_fetches_cancel_keyspace(struct engine *e, uint32_t keyspace);
+void engine_fetches_cancel_partition(struct engine *e, uint16_t partition);
 
 /* Flushes. */
 void engine_flushes_turn(struct engine *e);
@@ -171,7 +176,11 @@ void engine_counts_visible(struct engine *e, struct engine_generation *g);
 /* The generation's flush failed: who waits for it hears so. */
 void engine_counts_failed(struct engine *e, struct engine_generation *g, int st);
 void engine_counts_turn(struct engine *e);
+void engine_counts_unknown(struct engine *e); /* rows changed unseen */
 void engine_counts_done(struct engine *e);
+
+/* Installations. */
+bool engine_installs_turn(struct engine *e); /* true: again soon */
 
 /* Scans. */
 void engine_scans_turn(struct engine *e);

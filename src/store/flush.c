@@ -8,6 +8,7 @@
 #include "base/status.h"
 
 #define WATERMARK_FORMAT     1
+#define WATERMARK_STAMPED    2
 #define WATERMARK_BYTES      (1 + 4 + 8 + 8 + 8)
 #define WATERMARK_GENERATION UINT32_MAX /* sorts behind all rows of the partition */
 
@@ -97,10 +98,11 @@ static void note_expiry(struct flush *f, uint32_t keyspace, uint64_t expire_ms)
 }
 
 /* What the tier gets for this record: itself, or a tombstone with its dot once it has expired. */
-static struct record row_to_store(struct flush *f, uint32_t keyspace, const struct record *r)
+static struct record row_to_store(struct flush *f, uint32_t keyspace, const struct record *r,
+                                  uint64_t judge_ms)
 {
     struct record stored = *r;
-    if (!record_live(r, f->now_ms)) {
+    if (!record_live(r, judge_ms != 0 ? judge_ms : f->now_ms)) {
         stored.flags = RECORD_TOMBSTONE | (r->flags & RECORD_VERSIONED);
         stored.value = slice_make(NULL, 0);
         stored.expire_ms = 0;
@@ -118,17 +120,39 @@ static int add(struct flush *f, struct tier_bulk *bulk, struct buffer *row, stru
     return f->tier->ops->bulk_add(bulk, buffer_slice(row), buffer_slice(value));
 }
 
+void flush_watermark_row(struct buffer *out, uint16_t partition)
+{
+    row_key_encode(out, partition, WATERMARK_GENERATION, ROW_KEYSPACE_META, slice_make(NULL, 0));
+}
+
+void flush_watermark_encode(struct buffer *out, const struct flush_watermark *w)
+{
+    buffer_append_u8(out, w->stamp == 0 ? WATERMARK_FORMAT : WATERMARK_STAMPED);
+    buffer_append_u32(out, w->generation);
+    buffer_append_u64(out, w->index);
+    buffer_append_u64(out, w->actor);
+    buffer_append_u64(out, w->counter);
+    if (w->stamp != 0)
+        buffer_append_u64(out, w->stamp);
+}
+
+void flush_forget_partition(struct flush *f, uint16_t partition)
+{
+    CHECK(flush_state(f) != FLUSH_BULK);
+    for (size_t i = 0; i < f->watermarks_count; i++)
+        if (f->watermarks[i].partition == partition)
+            f->watermarks[i].stale = true;
+}
+
 static int add_watermark(struct flush *f, struct tier_bulk *bulk, const struct flush_watermark *w,
                          struct buffer *row, struct buffer *value)
 {
+    if (w->stale)
+        return 0;
     buffer_clear(row);
     buffer_clear(value);
-    row_key_encode(row, w->partition, WATERMARK_GENERATION, ROW_KEYSPACE_META, slice_make(NULL, 0));
-    buffer_append_u8(value, WATERMARK_FORMAT);
-    buffer_append_u32(value, w->generation);
-    buffer_append_u64(value, w->index);
-    buffer_append_u64(value, w->actor);
-    buffer_append_u64(value, w->counter);
+    flush_watermark_row(row, w->partition);
+    flush_watermark_encode(value, w);
     return add(f, bulk, row, value);
 }
 
@@ -148,9 +172,9 @@ static int write_rows(struct flush *f, struct tier_bulk *bulk, struct buffer *ro
         }
         CHECK(w < f->watermarks_count);
         CHECK(f->watermarks[w].partition == key.partition);
-        if (is_dropped(f, key.keyspace))
+        if (f->watermarks[w].stale || is_dropped(f, key.keyspace))
             continue;
-        struct record stored = row_to_store(f, key.keyspace, &record);
+        struct record stored = row_to_store(f, key.keyspace, &record, f->watermarks[w].judge_ms);
         buffer_clear(row);
         buffer_clear(value);
         row_key_encode(row, key.partition, f->watermarks[w].generation, key.keyspace, key.bytes);
@@ -200,15 +224,21 @@ int flush_watermark_read(struct tier *tier, uint16_t partition,
                          struct flush_watermark *ret_watermark)
 {
     BUFFER_AUTO struct buffer row = {0}, value = {0};
-    row_key_encode(&row, partition, WATERMARK_GENERATION, ROW_KEYSPACE_META, slice_make(NULL, 0));
+    flush_watermark_row(&row, partition);
     int st = tier->ops->get(tier, buffer_slice(&row), false, &value);
     if (st != 0)
         return st;
+    return flush_watermark_decode(buffer_slice(&value), partition, ret_watermark);
+}
+
+int flush_watermark_decode(struct slice value, uint16_t partition,
+                           struct flush_watermark *ret_watermark)
+{
     if (value.len == 0)
         return ST_CORRUPT;
-    if (value.data[0] != WATERMARK_FORMAT)
+    if (value.data[0] != WATERMARK_FORMAT && value.data[0] != WATERMARK_STAMPED)
         return ST_VERSION;
-    if (value.len != WATERMARK_BYTES)
+    if (value.len != WATERMARK_BYTES + (value.data[0] == WATERMARK_STAMPED ? 8 : 0))
         return ST_CORRUPT;
     *ret_watermark = (struct flush_watermark){
         .partition = partition,
@@ -216,6 +246,7 @@ int flush_watermark_read(struct tier *tier, uint16_t partition,
         .index = bytes_get_u64(value.data + 5),
         .actor = bytes_get_u64(value.data + 13),
         .counter = bytes_get_u64(value.data + 21),
+        .stamp = value.len > WATERMARK_BYTES ? bytes_get_u64(value.data + WATERMARK_BYTES) : 0,
     };
     return 0;
 }

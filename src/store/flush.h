@@ -11,7 +11,7 @@
  * Watermark row: key = row key of (partition, generation 0xffffffff, ROW_KEYSPACE_META, ""), the
  * last of the partition; value (little endian)
  *
- *   u8 format 1 | u32 generation | u64 index | u64 actor | u64 counter
+ *   u8 format | u32 generation | u64 index | u64 actor | u64 counter | [u64 stamp if format 2]
  *
  * VISIBLE means the bulk is durable in the tier; only then may the table let go of the generation
  * (RELEASED), and only after that may the log be truncated below the generation's position. A
@@ -23,6 +23,7 @@
  * stays as it is. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -47,6 +48,9 @@ struct flush_watermark {
     uint64_t index;
     uint64_t actor;
     uint64_t counter;
+    uint64_t stamp; /* 0: none (format 1) */
+    uint64_t judge_ms; /* of engine_partition; not stored */
+    bool stale;     /* the partition was replaced since: neither it nor its rows are written */
 };
 
 struct flush_dropped { /* set of keyspace ids, ascending */
@@ -97,6 +101,14 @@ void flush_done(struct flush *f);     /* frees what it owns, in any state */
 
 enum flush_state flush_state(const struct flush *f);
 
+/* Not while a run is under way: what it holds of the partition is not written any more. */
+void flush_forget_partition(struct flush *f, uint16_t partition);
+
+void flush_watermark_row(struct buffer *out, uint16_t partition);
+void flush_watermark_encode(struct buffer *out, const struct flush_watermark *w);
+/* ST_CORRUPT, ST_VERSION. */
+int flush_watermark_decode(struct slice value, uint16_t partition,
+                           struct flush_watermark *ret_watermark);
 /* The partition's watermark as the tier has it. ST_NOTFOUND: never flushed; ST_CORRUPT, ST_VERSION.
  */
 int flush_watermark_read(struct tier *tier, uint16_t partition,

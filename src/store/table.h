@@ -116,6 +116,9 @@ void table_expire(struct table *t, uint64_t now_ms, unsigned rows, table_judge *
  * begin to end is shown at least once. False at the end. */
 bool table_walk(struct table *t, uint64_t *cursor, unsigned rows, table_judge *judge, void *ctx);
 
+/* Forgets all of a partition, absent markers too, a few at a time as table_walk() does. */
+bool table_forget_partition(struct table *t, uint64_t *cursor, unsigned rows, uint16_t partition);
+
 /* A random record, no tombstone, that accept() takes. ST_AGAIN when a bounded search found none. */
 typedef bool table_accept(void *ctx, const struct key *key, const struct record *record);
 int table_random(struct table *t, uint64_t random, table_accept *accept, void *ctx,

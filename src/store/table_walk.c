@@ -137,6 +137,26 @@ bool table_walk(struct table *t, uint64_t *cursor, unsigned rows, table_judge *j
     return *cursor < t->index.buckets;
 }
 
+bool table_forget_partition(struct table *t, uint64_t *cursor, unsigned rows, uint16_t partition)
+{
+    int64_t budget = rows;
+    for (; *cursor < t->index.buckets && budget > 0; ++*cursor, budget--) {
+        struct row *found[RANDOM_SLOTS * BUCKET_ROWS];
+        unsigned count = 0;
+        struct bucket *at = NULL;
+        do {
+            count += index_bucket(&t->index, *cursor, &at, found + count);
+        } while (at != NULL && count + BUCKET_ROWS <= ARRAY_SIZE(found));
+        for (unsigned i = 0; i < count; i++, budget--) {
+            if (found[i]->partition != partition)
+                continue;
+            struct key key = row_key_view(t, found[i]);
+            row_sentence(t, found[i], &key, TABLE_FORGET);
+        }
+    }
+    return *cursor < t->index.buckets;
+}
+
 /* --- a random one --- */
 
 static bool row_accept(const struct table *t, const struct row *r, table_accept *accept, void *ctx,
