@@ -257,8 +257,8 @@ static void act(struct group *g, const struct raft_action *a)
     case RAFT_ACTION_CONFIG:
         break;
     case RAFT_ACTION_SNAPSHOT_READ:
-        group_snapshot_read(g, a->snapshot_read.to, a->snapshot_read.stream,
-                            a->snapshot_read.index, a->snapshot_read.offset);
+        group_snapshot_read(g, a->snapshot_read.to, a->snapshot_read.stream, a->snapshot_read.index,
+                            a->snapshot_read.offset);
         break;
     case RAFT_ACTION_SNAPSHOT_STORE:
         group_snapshot_store(g, a->snapshot_store.from, &a->snapshot_store.chunk);
@@ -374,8 +374,8 @@ static uint64_t lowest_match(const struct group *g, uint64_t limit)
     return pinned < limit ? pinned : limit;
 }
 
-/* Lets entries go whose rows are flushed, but those that followers need, up to a cap: who is further
- * behind gets a snapshot. */
+/* Lets entries go whose rows are flushed, but those that followers need, up to a cap: who is
+ * further behind gets a snapshot. */
 static void compact(struct group *g)
 {
     uint64_t flushed = partition_of(g)->flushed_index, base = g->log.state.base_index, bytes = 0;
@@ -459,8 +459,8 @@ uint64_t group_leader_node(const struct group *g)
     return m != NULL ? m->node : 0;
 }
 
-/* A group of one may have counted what was only written, as the policy allows it. Before others rest
- * on its log, all of it is synced, and from then on it syncs like any group. */
+/* A group of one may have counted what was only written, as the policy allows it. Before others
+ * rest on its log, all of it is synced, and from then on it syncs like any group. */
 static bool ready_for_others(struct group *g)
 {
     struct env *env = g->shard->env;

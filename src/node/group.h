@@ -60,7 +60,8 @@ void group_put(struct group_apply *apply, const struct key *key, struct slice va
                uint64_t expire_ms); /* 0: never */
 void group_delete(struct group_apply *apply, const struct key *key);
 
-/* A key of the group's partition, whatever slot its bytes would have. */
+/* A key of the group's partition, whatever slot its bytes would have. The same bytes in the same
+ * keyspace must not be used in another partition too: rows in memory are found without it. */
 struct key group_key(const struct group *g, uint32_t keyspace, struct slice bytes);
 
 /* --- commands and reads --- */

@@ -197,8 +197,7 @@ static void replay_note(struct group_log *log, const struct log_record *record, 
     }
     if (type != RAFT_CONFIG)
         return;
-    log->configs =
-        mem_realloc(log->configs, (log->configs_count + 1) * sizeof(*log->configs));
+    log->configs = mem_realloc(log->configs, (log->configs_count + 1) * sizeof(*log->configs));
     struct group_log_config *c = &log->configs[log->configs_count++];
     *c = (struct group_log_config){.index = record->index, .term = record->term};
     buffer_append_slice(&c->data, data);
@@ -325,14 +324,12 @@ void group_log_append(struct group_log *log, struct log_batch *batch,
     cut_from(log, entry->index);
     CHECK(entry->index == group_log_last(log) + 1);
     CHECK(entry->data.len <= RAFT_ENTRY_BYTES_MAX);
-    struct buffer *out =
-        log_batch_begin(batch, LOG_ENTRY, log->group, entry->index, entry->term);
+    struct buffer *out = log_batch_begin(batch, LOG_ENTRY, log->group, entry->index, entry->term);
     buffer_append_u8(out, entry->type);
     buffer_append_slice(out, entry->data);
     CHECK(log_batch_end(batch) == 0);
-    push(log, &(struct group_log_entry){.term = entry->term,
-                                        .bytes = (uint32_t)entry->data.len,
-                                        .type = entry->type});
+    push(log, &(struct group_log_entry){
+                  .term = entry->term, .bytes = (uint32_t)entry->data.len, .type = entry->type});
 }
 
 static void put_state(struct group_log *log, struct log_batch *batch, uint8_t flags)

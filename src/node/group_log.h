@@ -12,11 +12,10 @@
  *   u8 format 1 | u8 flags | u64 vote | u64 commit | u64 replica | u64 birth
  *   | u64 base index | u64 base term | u64 base stamp | u32 length | configuration
  *
- * flags: 1 all entries before this record are void, 2 the replica is gone from here, 4 it is damaged
- * and never comes back. `replica` and
- * `birth` say whose vote it is: one replica in one life of one data directory. The base is where
- * the log begins: all up to its index is in the flushed rows, `configuration` was in force there,
- * and no command up to it has a stamp above its stamp.
+ * flags: 1 all entries before this record are void, 2 the replica is gone from here, 4 it is
+ * damaged and never comes back. `replica` and `birth` say whose vote it is: one replica in one life
+ * of one data directory. The base is where the log begins: all up to its index is in the flushed
+ * rows, `configuration` was in force there, and no command up to it has a stamp above its stamp.
  *
  * In memory is where each entry stands and its term; the data is read back when asked for, by a
  * work. A log without entries takes about 300 bytes.
@@ -117,7 +116,7 @@ void group_log_set_base(struct group_log *log, uint64_t index, uint64_t term, ui
 
 /* --- reading --- */
 
-uint64_t group_log_last(const struct group_log *log);              /* index; the base's when empty */
+uint64_t group_log_last(const struct group_log *log); /* index; the base's when empty */
 uint64_t group_log_term(const struct group_log *log, uint64_t index); /* from the base on */
 const struct group_log_entry *group_log_entry(const struct group_log *log, uint64_t index);
 /* As raft_reader.entries; log->loaded() follows ST_AGAIN. */

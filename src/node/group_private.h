@@ -58,7 +58,7 @@ struct group {
     struct group_mark marks[GROUP_MARKS_MAX]; /* oldest first */
     unsigned marks_count;
     uint64_t unwritten_seq; /* in the batch; 0: none */
-    bool sync_first;        /* a group of one that takes in others: from now on as if it were more */
+    bool sync_first; /* a group of one that takes in others: from now on as if it were more */
     uint64_t sync_first_lsn; /* what was counted as durable before ends here */
 
     /* entries */
@@ -101,8 +101,8 @@ struct groups {
     unsigned count;
     struct heap due;
     struct list_head busy, unsynced, doomed;
-    struct list_head clears; /* struct groups_clear */
-    uint64_t synced_lsn;     /* seen */
+    struct list_head clears;         /* struct groups_clear */
+    uint64_t synced_lsn;             /* seen */
     struct list_head finished;       /* struct group_proposal with their results */
     struct list_head reads_finished; /* struct group_read that failed */
     struct map64 *peers;
@@ -126,7 +126,7 @@ bool groups_room(struct groups *gs, uint64_t bytes);
 
 struct group *group_new(struct groups *gs, uint32_t id);
 void group_free(struct group *g);
-int group_open(struct group *g);    /* after the log is replayed */
+int group_open(struct group *g); /* after the log is replayed */
 int group_found(struct group *g, uint64_t replica, const struct raft_config *config);
 void group_stop(struct group *g, int st, const char *why); /* damaged */
 /* One event to the core, its actions carried out. */
@@ -153,7 +153,6 @@ void group_put_raw(struct group_apply *apply, const struct key *key, const struc
 
 /* --- group_session.c --- */
 
-struct key group_session_key(const struct group *g, uint64_t id, uint8_t ret_bytes[8]);
 /* Applies a command that names a session. Result appended to *result; *ret_applied as in
  * group_proposal. */
 int group_session_apply(struct group_apply *apply, uint64_t session, uint64_t number,

@@ -1,6 +1,6 @@
 /* Linearizable reads (dissertation 6.4): the core confirms leadership and says up to where the log
- * counts; the read is served once that much is applied, and with it this leader's first entry, which
- * brings the time (group_apply.c). */
+ * counts; the read is served once that much is applied, and with it this leader's first entry,
+ * which brings the time (group_apply.c). */
 #include "base/check.h"
 #include "base/hlc.h"
 #include "base/status.h"

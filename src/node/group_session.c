@@ -1,7 +1,8 @@
 /* Client sessions: numbered commands are applied once.
  *
- * A session is a row of the partition, in keyspace ROW_KEYSPACE_SESSIONS, so it is flushed with what
- * its commands did, and is part of snapshots. Key: be64 id; value (little endian)
+ * A session is a row of the partition, in keyspace ROW_KEYSPACE_SESSIONS, so it is flushed with
+ * what its commands did, and is part of snapshots. Key: be16 partition | be64 id; value (little
+ * endian)
  *
  *   u8 format 1 | u64 index last used | u64 last number | u8 kind | result
  *   kind: 0 no command yet, 1 the result follows, 2 it was larger than GROUP_RESULT_BYTES_MAX
@@ -21,12 +22,13 @@
 #include "base/status.h"
 #include "node/group_private.h"
 
-#define ROW_FORMAT        1
-#define ROW_HEAD_BYTES    (1 + 8 + 8 + 1)
-#define ID_POSITION_BITS  12
-#define SWEEP_ROWS        256 /* looked at in one go */
-#define SWEEP_BYTES       (4u << 20)
-#define SWEEP_EVERY_PART  8 /* of GROUP_SESSION_IDLE */
+#define ROW_FORMAT       1
+#define KEY_BYTES        (2 + 8)
+#define ROW_HEAD_BYTES   (1 + 8 + 8 + 1)
+#define ID_POSITION_BITS 12
+#define SWEEP_ROWS       256 /* looked at in one go */
+#define SWEEP_BYTES      (4u << 20)
+#define SWEEP_EVERY_PART 8 /* of GROUP_SESSION_IDLE */
 
 _Static_assert(GROUP_COMMANDS_MAX <= 1 << ID_POSITION_BITS, "positions fit");
 
@@ -48,10 +50,11 @@ struct group_sweep {
     bool scanning, proposed;
 };
 
-struct key group_session_key(const struct group *g, uint64_t id, uint8_t ret_bytes[8])
+static struct key session_key(const struct group *g, uint64_t id, uint8_t ret_bytes[KEY_BYTES])
 {
-    bytes_put_be64(ret_bytes, id);
-    return group_key(g, ROW_KEYSPACE_SESSIONS, slice_make(ret_bytes, 8));
+    bytes_put_be16(ret_bytes, g->partition);
+    bytes_put_be64(ret_bytes + 2, id);
+    return group_key(g, ROW_KEYSPACE_SESSIONS, slice_make(ret_bytes, KEY_BYTES));
 }
 
 static bool row_read(struct slice value, struct row *ret_row)
@@ -89,15 +92,15 @@ static bool dead(const struct row *row, uint64_t index)
 void group_session_prepare(struct group_apply *apply, uint64_t session, uint64_t number,
                            struct slice command)
 {
-    uint8_t bytes[8];
+    uint8_t bytes[KEY_BYTES];
     struct key key;
     if (session != GROUP_SESSION_CONTROL) {
-        key = group_session_key(apply->group, session, bytes);
+        key = session_key(apply->group, session, bytes);
         group_need(apply, &key);
         return;
     }
     for (size_t at = 0; number == GROUP_CONTROL_SWEEP && at + 8 <= command.len; at += 8) {
-        key = group_session_key(apply->group, bytes_get_u64(command.data + at), bytes);
+        key = session_key(apply->group, bytes_get_u64(command.data + at), bytes);
         group_need(apply, &key);
     }
 }
@@ -105,10 +108,10 @@ void group_session_prepare(struct group_apply *apply, uint64_t session, uint64_t
 static void open_session(struct group_apply *apply, struct buffer *result)
 {
     uint64_t id = apply->index << ID_POSITION_BITS | apply->position;
-    uint8_t bytes[8];
+    uint8_t bytes[KEY_BYTES];
     if (PLANTED(session_id_restarts))
         id = apply->position + 1;
-    struct key key = group_session_key(apply->group, id, bytes);
+    struct key key = session_key(apply->group, id, bytes);
     row_write(apply, &key, &(struct row){.used = apply->index});
     buffer_append_u64(result, id);
 }
@@ -116,10 +119,10 @@ static void open_session(struct group_apply *apply, struct buffer *result)
 static void sweep(struct group_apply *apply, struct slice ids)
 {
     for (size_t at = 0; at + 8 <= ids.len; at += 8) {
-        uint8_t bytes[8];
+        uint8_t bytes[KEY_BYTES];
         struct record record;
         struct row row;
-        struct key key = group_session_key(apply->group, bytes_get_u64(ids.data + at), bytes);
+        struct key key = session_key(apply->group, bytes_get_u64(ids.data + at), bytes);
         if (group_get(apply, &key, &record) != 0 || !row_read(record.value, &row) ||
             !dead(&row, apply->index))
             continue;
@@ -132,7 +135,7 @@ int group_session_apply(struct group_apply *apply, uint64_t session, uint64_t nu
                         struct slice command, struct buffer *result, bool *ret_applied)
 {
     struct group_machine *machine = apply->group->of->options.machine;
-    uint8_t bytes[8];
+    uint8_t bytes[KEY_BYTES];
     struct record record;
     struct row row;
     *ret_applied = true;
@@ -143,7 +146,7 @@ int group_session_apply(struct group_apply *apply, uint64_t session, uint64_t nu
             sweep(apply, command);
         return 0;
     }
-    struct key key = group_session_key(apply->group, session, bytes);
+    struct key key = session_key(apply->group, session, bytes);
     *ret_applied = false;
     if (group_get(apply, &key, &record) != 0 || !row_read(record.value, &row) ||
         dead(&row, apply->index))
@@ -182,9 +185,9 @@ static void scanned(struct engine_scan *scan, int st)
     buffer_clear(&s->ids);
     for (uint64_t i = 0; st == 0 && i < scan->row_count; i++) {
         struct row row;
-        if (scan->rows[i].key.len != 8)
+        if (scan->rows[i].key.len != KEY_BYTES)
             continue;
-        s->from = bytes_get_be64(scan->rows[i].key.data) + 1;
+        s->from = bytes_get_be64(scan->rows[i].key.data + 2) + 1;
         if (row_read(scan->rows[i].value, &row) && dead(&row, g->applied))
             buffer_append_u64(&s->ids, s->from - 1);
     }
@@ -198,13 +201,13 @@ static void scanned(struct engine_scan *scan, int st)
 
 static void scan_start(struct group *g, struct group_sweep *s)
 {
-    uint8_t start[8];
+    uint8_t start[KEY_BYTES];
     engine_scan_free(&s->scan);
-    bytes_put_be64(start, s->from);
+    session_key(g, s->from, start);
     s->scan = (struct engine_scan){
         .keyspace = ROW_KEYSPACE_SESSIONS,
         .partition = g->partition,
-        .start = slice_make(start, 8),
+        .start = slice_make(start, KEY_BYTES),
         .has_start = true,
         .limit_rows = SWEEP_ROWS,
         .limit_bytes = SWEEP_BYTES,

@@ -419,8 +419,8 @@ int group_snapshot_meta(struct group *g, struct group_log_state *inout_state,
         return ST_CORRUPT;
     if (meta.data[0] != META_FORMAT)
         return ST_VERSION;
-    st = raft_config_decode(
-        slice_make(meta.data + META_HEAD_BYTES, meta.len - META_HEAD_BYTES), ret_config);
+    st = raft_config_decode(slice_make(meta.data + META_HEAD_BYTES, meta.len - META_HEAD_BYTES),
+                            ret_config);
     if (st != 0)
         return st;
     inout_state->base_index = bytes_get_u64(meta.data + 1);

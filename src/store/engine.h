@@ -88,7 +88,8 @@ void engine_fetch_cancel(struct engine *e, struct engine_wait *wait);
  * <= flushed_index are skipped by the caller. */
 void engine_put(struct engine *e, const struct key *key, const struct record *record);
 
-/* All puts of the partition's history up to index were made: rows and index are flushed together. */
+/* All puts of the partition's history up to index were made: rows and index are flushed together.
+ */
 void engine_partition_moved(struct engine *e, uint16_t partition, uint64_t index, uint64_t stamp);
 
 /* --- many --- */

@@ -19,9 +19,9 @@ struct engine_export {
     uint32_t want;
     uint64_t index, offset, rows;
     uint32_t crc;
-    size_t given;        /* of `out`, by the last read */
-    struct buffer out;   /* of the stream, from what was given last on */
-    struct buffer held;  /* the newest row: not yet known not to be the last */
+    size_t given;       /* of `out`, by the last read */
+    struct buffer out;  /* of the stream, from what was given last on */
+    struct buffer held; /* the newest row: not yet known not to be the last */
 };
 
 static void put(struct engine_export *x, const void *data, size_t len)

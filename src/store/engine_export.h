@@ -1,5 +1,5 @@
-/* All rows of one partition as the tier has them at one moment, as a stream of bytes: what a replica
- * that is too far behind gets instead of log entries.
+/* All rows of one partition as the tier has them at one moment, as a stream of bytes: what a
+ * replica that is too far behind gets instead of log entries.
  *
  * The tier alone is enough: a partition's watermark row is in the same bulk as the rows it covers,
  * so any snapshot of the tier holds exactly the rows up to the watermark that it shows. What is
@@ -32,8 +32,8 @@ struct engine_export_options {
     uint16_t partition;
     bool (*skip_keyspace)(uint32_t keyspace); /* NULL: none; any thread */
     bool lose_last;                           /* a flaw that tests plant */
-    /* On the owner's thread, never from inside a call: what engine_export_read() asked for. Borrowed
-     * until the next read. ST_NOTFOUND: the partition was never flushed. */
+    /* On the owner's thread, never from inside a call: what engine_export_read() asked for.
+     * Borrowed until the next read. ST_NOTFOUND: the partition was never flushed. */
     void (*done)(struct engine_export *x, int st, struct slice data, bool last);
     void *ctx;
 };
@@ -44,7 +44,7 @@ struct engine_export *engine_export_create(struct engine *e,
 /* The next `bytes` of the stream, fewer only at its end. One at a time. */
 void engine_export_read(struct engine_export *x, uint32_t bytes);
 bool engine_export_busy(const struct engine_export *x);
-uint64_t engine_export_index(const struct engine_export *x); /* after the first read */
+uint64_t engine_export_index(const struct engine_export *x);  /* after the first read */
 uint64_t engine_export_offset(const struct engine_export *x); /* read so far */
 void *engine_export_ctx(const struct engine_export *x);
 void engine_export_free(struct engine_export *x); /* not while busy */

@@ -9,8 +9,8 @@
 #include "store/engine_export.h"
 #include "store/engine_private.h"
 
-#define META_KEY          "installed"
-#define RECORD_BYTES_MAX  (VALUE_BYTES_MAX + (1u << 20))
+#define META_KEY         "installed"
+#define RECORD_BYTES_MAX (VALUE_BYTES_MAX + (1u << 20))
 
 enum phase {
     FEED,   /* rows into the bulk */
@@ -71,7 +71,8 @@ static int add_row(struct engine_install *x, uint32_t keyspace, struct slice key
         return st;
     buffer_clear(&x->row);
     row_key_encode(&x->row, x->options.partition, x->generation, keyspace, key);
-    if (x->last_row.len > 0 && slice_compare(buffer_slice(&x->last_row), buffer_slice(&x->row)) >= 0)
+    if (x->last_row.len > 0 &&
+        slice_compare(buffer_slice(&x->last_row), buffer_slice(&x->row)) >= 0)
         return ST_CORRUPT;
     buffer_clear(&x->last_row);
     buffer_append_slice(&x->last_row, buffer_slice(&x->row));

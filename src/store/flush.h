@@ -48,9 +48,9 @@ struct flush_watermark {
     uint64_t index;
     uint64_t actor;
     uint64_t counter;
-    uint64_t stamp; /* 0: none (format 1) */
+    uint64_t stamp;    /* 0: none (format 1) */
     uint64_t judge_ms; /* of engine_partition; not stored */
-    bool stale;     /* the partition was replaced since: neither it nor its rows are written */
+    bool stale;        /* the partition was replaced since: neither it nor its rows are written */
 };
 
 struct flush_dropped { /* set of keyspace ids, ascending */

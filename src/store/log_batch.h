@@ -69,5 +69,5 @@ uint64_t log_batch_lsn(const struct log_batch *batch, size_t n); /* after log_ap
 /* What the header of record n says, without its payload; lsn 0 before log_append. */
 struct log_record log_batch_record(const struct log_batch *batch, size_t n);
 size_t log_batch_count(const struct log_batch *batch);
-void log_batch_clear(struct log_batch *batch);                   /* keeps the memory */
+void log_batch_clear(struct log_batch *batch); /* keeps the memory */
 void log_batch_free(struct log_batch *batch);

@@ -76,7 +76,7 @@ void record_op_encode_head(struct buffer *out, const struct record_op *op);
 /* Takes the first operation off *payload. ST_NOTFOUND at the end, ST_CORRUPT, ST_VERSION. */
 int record_op_decode(struct slice *payload, struct record_op *ret_op);
 
-#define ROW_KEY_PREFIX_BYTES 10
+#define ROW_KEY_PREFIX_BYTES  10
 #define ROW_KEYSPACE_META     0xffffffffu
 #define ROW_KEYSPACE_SESSIONS 0xfffffffeu /* of client sessions of a replicated partition */
 void row_key_encode(struct buffer *out, uint16_t partition, uint32_t generation, uint32_t keyspace,

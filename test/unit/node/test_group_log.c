@@ -98,8 +98,8 @@ static void spares(struct rig *r)
 {
     while (log_needs_spare(r->log)) {
         struct log_spare *spare;
-        assert_int_equal(log_spare_create(sim_disk_disk(r->disk), log_segment_bytes(r->log), &spare),
-                         0);
+        assert_int_equal(
+            log_spare_create(sim_disk_disk(r->disk), log_segment_bytes(r->log), &spare), 0);
         log_spare_add(r->log, spare);
     }
 }
@@ -320,16 +320,34 @@ static unsigned run(uint64_t seed, unsigned steps, bool forget_copies, struct ri
     unsigned step = 0;
     for (bool good = true; good && step < steps; step++) {
         switch (prng_below(&r->prng, 24)) {
-        case 0: step_state(r); break;
-        case 1: step_base(r); break;
-        case 2: good = prng_below(&r->prng, 4) != 0 || step_crash(r, prng_below(&r->prng, 2)); break;
-        case 3: step_rewrite(r); break;
+        case 0:
+            step_state(r);
+            break;
+        case 1:
+            step_base(r);
+            break;
+        case 2:
+            good = prng_below(&r->prng, 4) != 0 || step_crash(r, prng_below(&r->prng, 2));
+            break;
+        case 3:
+            step_rewrite(r);
+            break;
         case 4:
-        case 5: step_cut(r); break;
-        case 6: sync_log(r); break;
-        case 7: step_filler(r); break;
-        case 8: if (prng_below(&r->prng, 8) == 0) step_jump(r); break;
-        default: step_append(r);
+        case 5:
+            step_cut(r);
+            break;
+        case 6:
+            sync_log(r);
+            break;
+        case 7:
+            step_filler(r);
+            break;
+        case 8:
+            if (prng_below(&r->prng, 8) == 0)
+                step_jump(r);
+            break;
+        default:
+            step_append(r);
         }
     }
     finish_work(r);

@@ -253,7 +253,8 @@ static void test_bad_watermarks(void **state)
         const char *bytes;
         size_t len;
         int st;
-    } CASES[] = {{"", 0, ST_CORRUPT}, {"\1", 1, ST_CORRUPT}, {"\2", 1, ST_VERSION}};
+    } CASES[] = {
+        {"", 0, ST_CORRUPT}, {"\1", 1, ST_CORRUPT}, {"\2", 1, ST_CORRUPT}, {"\3", 1, ST_VERSION}};
     for (size_t i = 0; i < ARRAY_SIZE(CASES); i++) {
         struct tier_model *m = tier_model_create(NULL);
         struct tier *tier = tier_model_tier(m);
