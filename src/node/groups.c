@@ -70,6 +70,7 @@ int groups_create(const struct groups_options *options, struct groups **ret_grou
     list_init(&gs->peers_full);
     s->written = &gs->written;
     s->node->groups[s->id] = gs;
+    s->node->groups_replay = groups_replay; /* so that a node without groups needs none of it */
     *ret_groups = gs;
     return 0;
 }

@@ -6,7 +6,6 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/status.h"
-#include "node/groups.h"
 
 #define KEYSPACES_FORMAT       1
 #define KEYSPACES_HEADER_BYTES (1 + 8 + 4 + 1)
@@ -236,7 +235,7 @@ static int replay_group(struct node *node, const struct log_record *record)
     if (record->group >= node->partitions)
         return ST_CORRUPT;
     struct groups *groups = node->groups[node_shard_index(node, (uint16_t)record->group)];
-    return groups == NULL ? ST_VERSION : groups_replay(groups, record);
+    return groups == NULL ? ST_VERSION : node->groups_replay(groups, record);
 }
 
 int node_replay(struct node *node, uint64_t lsn, const struct log_record *record)

@@ -100,6 +100,7 @@ struct node {
     struct node_hooks hooks;
     struct shard *shard[NODE_SHARDS_MAX];
     struct groups *groups[NODE_SHARDS_MAX]; /* set by groups_create(); NULL: none */
+    int (*groups_replay)(struct groups *groups, const struct log_record *record);
     struct shard_metrics metrics[NODE_SHARDS_MAX];
     uint64_t replayed; /* records of the log, so far */
     uint64_t start_wall_ms;
