@@ -21,7 +21,10 @@
     X(INDEX, "index")             /* an index or offset that can't be */                \
     X(VALUE, "value")             /* a flag, state or type out of its range */          \
     X(ENTRY, "entry")             /* an entry that can't be */                          \
-    X(DATA, "data")               /* checksum of snapshot data */
+    X(DATA, "data")               /* checksum of snapshot data */                       \
+    X(MAC, "mac")                 /* not sealed with our secret */                      \
+    X(REPLAY, "replay")           /* a counter seen before, or too old */               \
+    X(BOOT, "boot")               /* to or from an earlier life of a node */
 
 enum wire_refusal {
 #define X(NAME, text) WIRE_REFUSED_##NAME,
