@@ -1,0 +1,206 @@
+/* Facts about members, and what follows from them. Of two facts about a node the one of the higher
+ * (boot, incarnation) counts, among equals alive < suspect < dead (SWIM 4.2): applying them in any
+ * order, any number of times, ends in the same.
+ *
+ * A suspicion lasts (Lifeguard 4.2)
+ *
+ *   max - (max - min) * log(confirmations + 1) / log(wanted + 1)
+ *
+ * with min = alpha * log10(members) * probe interval and max = beta * min: one who is slow himself,
+ * and so alone with his suspicion, gives others long to refute it. */
+#include "base/check.h"
+#include "base/planted.h"
+#include "base/status.h"
+#include "member/internal.h"
+#include "wire/frame.h"
+
+/* --- suspicions --- */
+
+static uint64_t suspicion_us(const struct member_core *c, const struct peer *p)
+{
+    uint64_t log10_n = log2_fixed(core_active(c)) * UINT64_C(65536) / LOG2_10;
+    if (log10_n < 65536)
+        log10_n = 65536;
+    uint64_t min_us = c->limits.suspicion_mult * log10_n * c->limits.probe_interval_ms / 65536;
+    min_us *= MS_US;
+    if (p->confirmations >= p->confirmations_wanted)
+        return min_us;
+    uint64_t max_us = c->limits.suspicion_max_mult * min_us;
+    return max_us - (max_us - min_us) * log2_fixed(p->confirmations + 1u) /
+                        log2_fixed(p->confirmations_wanted + 1u);
+}
+
+static void suspicion_arm(struct member_core *c, struct peer *p)
+{
+    uint64_t end_us = p->suspected_us + suspicion_us(c, p);
+    timer_arm(c, &p->timer, end_us > core_now_us(c) ? end_us - core_now_us(c) : 0);
+}
+
+static void suspicion_end(struct member_core *c, struct member_timer *timer)
+{
+    struct peer *p = container_of(timer, struct peer, timer);
+    if (p->m.state != MEMBER_SUSPECT && !PLANTED(member_suspicion_final))
+        return;
+    struct member_message_dead dead = {p->m.id, p->m.boot, p->m.incarnation, c->self->m.id};
+    fact_dead(c, &dead, 0);
+}
+
+static void suspicion_begin(struct member_core *c, struct peer *p, uint64_t by)
+{
+    unsigned active = core_active(c);
+    unsigned others = active > 2 ? active - 2 : 0; /* that could confirm it */
+    unsigned wanted = c->limits.suspicion_mult - 2;
+    p->suspected_us = core_now_us(c);
+    p->confirmations = 0;
+    p->confirmations_wanted = (uint8_t)(others < wanted ? 0 : wanted);
+    p->by[0] = by;
+    p->timer.fire = suspicion_end;
+    suspicion_arm(c, p);
+}
+
+/* Another one suspects it, too: tell that on, as it shortens the wait (Lifeguard 4.2). */
+static void suspicion_confirm(struct member_core *c, struct peer *p, uint64_t by)
+{
+    if (p->confirmations >= p->confirmations_wanted)
+        return;
+    for (unsigned i = 0; i <= p->confirmations; i++)
+        if (p->by[i] == by)
+            return;
+    p->by[++p->confirmations] = by;
+    rumour_add(c, p, by);
+    suspicion_arm(c, p);
+}
+
+/* --- about this node --- */
+
+/* Somebody holds us for suspect or dead: we are not (SWIM 4.2), and it is our own fault if we did
+ * not answer in time (Lifeguard 4.1). */
+static void refute(struct member_core *c, uint64_t boot, uint64_t incarnation)
+{
+    struct peer *self = c->self;
+    if (boot != self->m.boot || incarnation < self->m.incarnation || c->leaving)
+        return;
+    if (PLANTED(member_no_refute) || incarnation >= MEMBER_INCARNATION_MAX)
+        return;
+    self->m.incarnation = incarnation + 1;
+    c->counts.refutations++;
+    health_change(c, 1);
+    rumour_add(c, self, 0);
+}
+
+/* A process with our id that is not this one. That of an earlier life is over; any other runs. */
+static int alive_self(struct member_core *c, const struct member_message_alive *a)
+{
+    struct peer *self = c->self;
+    if (a->nonce != self->m.nonce && a->boot >= self->m.boot) {
+        struct datagram_head head = {.from = a->node, .cluster = c->cluster};
+        refuse(c, MEMBER_REFUSED_DUPLICATE, true, &head, a->address);
+    } else if (a->nonce == self->m.nonce && a->incarnation > self->m.incarnation) {
+        refute(c, a->boot, a->incarnation);
+    }
+    return 0;
+}
+
+/* --- about others --- */
+
+static void suspicion_over(struct member_core *c, struct peer *p)
+{
+    if (!PLANTED(member_suspicion_final))
+        heap_remove(&c->timers, &p->timer.node);
+}
+
+static int alive_new(struct member_core *c, const struct member_message_alive *a)
+{
+    if (c->removed != NULL && c->removed(c->ctx, a->node))
+        return ST_DENIED;
+    if (a->version_min > WIRE_VERSION_NEXT || a->version_max < WIRE_VERSION)
+        return ST_VERSION;
+    if (map64_count(c->peers) >= c->limits.members_max)
+        return ST_LIMIT;
+    struct peer *p = peer_add(c, a);
+    p->life_stamp = c->event->stamp;
+    rumour_add(c, p, 0);
+    out_changed(c, p);
+    return 0;
+}
+
+int fact_alive(struct member_core *c, const struct member_message_alive *a)
+{
+    struct peer *p = peer_find(c, a->node);
+    if (p == NULL)
+        return alive_new(c, a);
+    if (p == c->self)
+        return alive_self(c, a);
+    if (a->boot == p->m.boot && a->nonce != p->m.nonce) {
+        struct datagram_head head = {.from = a->node, .cluster = c->cluster};
+        refuse(c, MEMBER_REFUSED_DUPLICATE, false, &head, a->address);
+        return ST_EXISTS;
+    }
+    bool newer = a->boot > p->m.boot ||
+                 (a->boot == p->m.boot && a->incarnation > p->m.incarnation) ||
+                 PLANTED(member_incarnation_ignored);
+    if (!newer)
+        return 0;
+    if (a->boot != p->m.boot) { /* another process: knows nothing of what the last one knew */
+        p->window = (struct datagram_window){0};
+        p->life_stamp = c->event->stamp;
+        p->knows_me = false;
+        p->m.clock_known = false;
+    }
+    peer_describe(p, a);
+    suspicion_over(c, p);
+    peer_move(c, p, MEMBER_ALIVE);
+    rumour_add(c, p, 0);
+    out_changed(c, p);
+    return 0;
+}
+
+void fact_suspect(struct member_core *c, const struct member_message_suspect *s)
+{
+    struct peer *p = peer_find(c, s->node);
+    if (p == c->self) {
+        refute(c, s->boot, s->incarnation);
+        return;
+    }
+    if (p == NULL || s->boot != p->m.boot || s->incarnation < p->m.incarnation || !peer_active(p))
+        return;
+    p->m.incarnation = s->incarnation;
+    if (p->m.state == MEMBER_SUSPECT) {
+        suspicion_confirm(c, p, s->by);
+        return;
+    }
+    peer_move(c, p, MEMBER_SUSPECT);
+    suspicion_begin(c, p, s->by);
+    rumour_add(c, p, s->by);
+    out_changed(c, p);
+}
+
+static void forget(struct member_core *c, struct member_timer *timer)
+{
+    peer_remove(c, container_of(timer, struct peer, timer));
+}
+
+void fact_dead(struct member_core *c, const struct member_message_dead *d, uint64_t synced_by)
+{
+    struct peer *p = peer_find(c, d->node);
+    enum member_state to = d->by == d->node ? MEMBER_LEFT : MEMBER_DEAD;
+    if (p == c->self) {
+        refute(c, d->boot, d->incarnation);
+        return;
+    }
+    if (p == NULL || d->boot != p->m.boot || d->incarnation < p->m.incarnation)
+        return;
+    if (p->m.state == to || p->m.state == MEMBER_LEFT)
+        return;
+    if (synced_by != 0 && to == MEMBER_DEAD) { /* a last word for it, as in memberlist */
+        struct member_message_suspect s = {d->node, d->boot, d->incarnation, synced_by};
+        fact_suspect(c, &s);
+        return;
+    }
+    p->m.incarnation = d->incarnation;
+    peer_move(c, p, to);
+    p->timer.fire = forget;
+    timer_arm(c, &p->timer, c->limits.dead_keep_s * UINT64_C(1000000));
+    rumour_add(c, p, d->by);
+    out_changed(c, p);
+}

@@ -1,0 +1,120 @@
+/* Full syncs over streams: each side tells all that it knows. Now and then with a member drawn at
+ * random, which repairs what rumours missed; also with one that is dead, so that the halves of a
+ * partition find one another again; and at a join with each seed.
+ *
+ * What is told is a run of packets, each of which stands alone: who we are, a sync message, and
+ * rumours: of the living all there is to know, of the dead only that. The wish to be told, too,
+ * ends the last one: who was held for dead by us has refuted it when he answers. */
+#include "base/planted.h"
+#include "member/internal.h"
+
+#define SYNC_ROOM_BYTES 64
+#define SYNC_MEMBERS    32 /* so many are synced in the interval; it grows with log2 beyond */
+
+static void sync_begin(struct member_core *c, struct out *o, struct peer *to, uint64_t link,
+                       struct slice address)
+{
+    struct member_message sync = {.code = MEMBER_MESSAGE_SYNC};
+    out_stream(c, o, to, link, address);
+    out_put(c, o, &sync);
+    o->end_max -= SYNC_ROOM_BYTES; /* for the wish at its end */
+}
+
+static void sync_end(struct member_core *c, struct out *o, uint8_t flags)
+{
+    struct member_message sync = {.code = MEMBER_MESSAGE_SYNC, .sync = {flags}};
+    o->end_max += SYNC_ROOM_BYTES;
+    if (flags != 0)
+        out_put(c, o, &sync);
+    out_send(c, o);
+}
+
+/* What is known about one member, at most two messages. */
+static unsigned sync_row(const struct peer *p, struct member_message ret_rows[2])
+{
+    unsigned count = 0;
+    if (peer_active(p))
+        ret_rows[count++] = rumour_alive(p);
+    if (p->m.state != MEMBER_ALIVE)
+        ret_rows[count++] = rumour_message(p);
+    return count;
+}
+
+static void sync_send(struct member_core *c, struct peer *to, uint64_t link, struct slice address,
+                      uint8_t flags)
+{
+    struct out o;
+    size_t at = 0;
+    uint64_t node;
+    void *value;
+    sync_begin(c, &o, to, link, address);
+    while (map64_next(c->peers, &at, &node, &value)) {
+        struct member_message rows[2];
+        unsigned count = value == c->self ? 0 : sync_row(value, rows);
+        for (unsigned i = 0; i < count; i++) {
+            if (!out_fits(c, &o, &rows[i])) {
+                sync_end(c, &o, 0);
+                sync_begin(c, &o, to, link, address);
+            }
+            out_put(c, &o, &rows[i]);
+        }
+    }
+    if (c->leaving) {
+        struct member_message goodbye = rumour_message(c->self);
+        if (out_fits(c, &o, &goodbye))
+            out_put(c, &o, &goodbye);
+    }
+    sync_end(c, &o, flags);
+}
+
+void sync_answer(struct member_core *c, struct peer *to, uint64_t link)
+{
+    sync_send(c, to, link, to->m.address, 0);
+}
+
+/* --- joins --- */
+
+static void sync_seeds(struct member_core *c)
+{
+    for (unsigned i = 0; i < c->seeds_count; i++)
+        sync_send(c, NULL, 0, slice_make(c->seeds[i], c->seeds_len[i]), MEMBER_SYNC_WANTED);
+}
+
+void join_try(struct member_core *c, struct member_timer *timer)
+{
+    if (c->joined || c->seeds_count == 0)
+        return;
+    sync_seeds(c);
+    timer_arm(c, timer, c->join_wait_us);
+    c->join_wait_us *= 2;
+    if (c->join_wait_us > c->limits.join_retry_ms_max * MS_US)
+        c->join_wait_us = c->limits.join_retry_ms_max * MS_US;
+}
+
+/* --- now and then --- */
+
+static bool in_state(const struct member_core *c, const struct peer *p, uint64_t states)
+{
+    return (states >> p->m.state & 1) != 0;
+}
+
+static void sync_random(struct member_core *c, uint64_t states)
+{
+    struct peer *p;
+    if (peers_draw(c, 1, in_state, states, &p) == 1)
+        sync_send(c, p, 0, p->m.address, MEMBER_SYNC_WANTED);
+}
+
+void sync_period(struct member_core *c, struct member_timer *timer)
+{
+    uint64_t wait_us = c->limits.sync_interval_ms * MS_US;
+    unsigned n = core_active(c);
+    if (n > SYNC_MEMBERS)
+        wait_us *= (log2_fixed(n) - log2_fixed(SYNC_MEMBERS) + 65535) / 65536 + 1;
+    timer_arm(c, timer, wait_us / 2 + prng_below(&c->prng, wait_us));
+    sync_random(c, UINT64_C(1) << MEMBER_ALIVE | UINT64_C(1) << MEMBER_SUSPECT);
+    if (c->states[MEMBER_DEAD] > 0 && !PLANTED(member_dead_given_up))
+        sync_random(c, UINT64_C(1) << MEMBER_DEAD);
+    if (n == 1) /* alone: those we came by may be elsewhere than when we knew them */
+        sync_seeds(c);
+}
