@@ -191,8 +191,8 @@ static void doom_fire(struct world_event *event)
     int st = p->doom_status;
     p->doomed = p->doom != PROCESS_STOP;
     process_die(p, p->doom);
-    if (p->options.died != NULL)
-        p->options.died(p, st);
+    if (p->died != NULL)
+        p->died(p->died_ctx, st);
 }
 
 static void stop_fire(struct world_event *event)
@@ -218,15 +218,30 @@ static void resume_fire(struct world_event *event)
     world_trace(p->options.world, p->options.id, "resume", {"state", p->state});
 }
 
+static void pause_until(struct process *p, uint64_t until_us)
+{
+    p->resume_us = until_us;
+    p->state = PROCESS_PAUSED;
+    world_at(p->options.world, &p->resume_event, until_us);
+}
+
 void process_pause(struct process *p, uint64_t us)
 {
-    if (p->state == PROCESS_DOWN)
-        return;
     uint64_t until_us = world_now_us(p->options.world) + us;
-    if (p->state == PROCESS_UP || until_us > p->resume_us)
-        p->resume_us = until_us;
-    p->state = PROCESS_PAUSED;
-    world_at(p->options.world, &p->resume_event, p->resume_us);
+    if (p->state == PROCESS_UP || (p->state == PROCESS_PAUSED && until_us > p->resume_us))
+        pause_until(p, until_us);
+}
+
+void process_resume(struct process *p)
+{
+    if (p->state == PROCESS_PAUSED)
+        pause_until(p, world_now_us(p->options.world));
+}
+
+void process_on_death(struct process *p, void (*died)(void *ctx, int st), void *ctx)
+{
+    p->died = died;
+    p->died_ctx = ctx;
 }
 
 void process_slow(struct process *p, uint64_t turn_us, uint64_t until_us)

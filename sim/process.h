@@ -66,8 +66,6 @@ struct process_options {
     uint64_t segment_bytes; /* of the log; 0: 512 KiB */
     uint64_t room_bytes;    /* kept free beside what log_room() is asked for; 0: none */
     uint64_t sync_mean_us, work_mean_us, turn_mean_us; /* latencies; 0: defaults */
-    /* It died by itself: its log broke, or it called shutdown. NULL: none. */
-    void (*died)(struct process *p, int st);
 };
 
 struct process *process_new(const struct process_options *options); /* down, with empty disks */
@@ -112,7 +110,11 @@ const char *process_refusal(const struct process *p);
 void process_die(struct process *p, enum process_death how); /* nothing when it is down */
 /* Dies of a power cut within its next disk operations: after `ops` of them, or after within_us. */
 void process_die_at_op(struct process *p, uint64_t ops, uint64_t within_us);
+/* Told when it died by itself: its log broke, it called shutdown, or a disk operation was its last.
+ * NULL: nobody. */
+void process_on_death(struct process *p, void (*died)(void *ctx, int st), void *ctx);
 void process_pause(struct process *p, uint64_t us);
+void process_resume(struct process *p);
 void process_slow(struct process *p, uint64_t turn_us, uint64_t until_us); /* each turn so late */
 void process_set_protocol(struct process *p, unsigned version);            /* while down */
 struct sim_clock *process_clock(struct process *p);

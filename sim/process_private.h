@@ -22,6 +22,8 @@ struct process {
     int doom_status;
     unsigned life, protocol, boot;
     void *user;
+    void (*died)(void *ctx, int st);
+    void *died_ctx;
     struct prng random, timing;
     struct sim_clock clock;
     struct process_stats stats;

@@ -8,6 +8,7 @@
 #include "sim/process_private.h"
 
 #define TURN_MEAN_US     50
+#define ASLEEP_STEP_US   50000
 #define WORK_MEAN_US     500
 #define FINISH_WORKS_MAX 1000000
 
@@ -32,7 +33,8 @@ bool process_asleep(struct process *p, struct world_event *event)
 {
     if (p->state != PROCESS_PAUSED)
         return false;
-    world_at(p->options.world, event, p->resume_us);
+    uint64_t next_us = world_now_us(p->options.world) + ASLEEP_STEP_US; /* it may be woken early */
+    world_at(p->options.world, event, next_us < p->resume_us ? next_us : p->resume_us);
     return true;
 }
 

@@ -15,6 +15,8 @@ struct world {
     struct heap heap;
     void (*line)(void *ctx, const char *text);
     void *line_ctx;
+    struct world_mark marks[WORLD_MARKS_MAX];
+    size_t marks_count;
     const char *failed;
     char failure[WORLD_FAIL_BYTES];
 };
@@ -158,6 +160,27 @@ void world_set_sink(struct world *w, void (*line)(void *ctx, const char *text), 
 bool world_tracing(const struct world *w)
 {
     return w->line != NULL;
+}
+
+/* --- coverage --- */
+
+void world_mark(struct world *w, const char *name)
+{
+    CHECK(strlen(name) < WORLD_MARK_NAME_BYTES);
+    size_t i = 0;
+    while (i < w->marks_count && strcmp(w->marks[i].name, name) != 0)
+        i++;
+    if (i == w->marks_count) {
+        CHECK(w->marks_count < WORLD_MARKS_MAX);
+        strcpy(w->marks[w->marks_count++].name, name);
+    }
+    w->marks[i].count++;
+}
+
+const struct world_mark *world_marks(const struct world *w, size_t *ret_count)
+{
+    *ret_count = w->marks_count;
+    return w->marks;
 }
 
 /* --- verdict --- */

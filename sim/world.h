@@ -72,6 +72,20 @@ uint64_t world_events(const struct world *w); /* fired so far */
 void world_set_sink(struct world *w, void (*line)(void *ctx, const char *text), void *ctx);
 bool world_tracing(const struct world *w);
 
+/* --- coverage --- */
+
+#define WORLD_MARKS_MAX       64
+#define WORLD_MARK_NAME_BYTES 40
+
+struct world_mark {
+    char name[WORLD_MARK_NAME_BYTES];
+    uint64_t count;
+};
+
+/* Counts a transition that a run should see now and then ("snapshot_installed"). */
+void world_mark(struct world *w, const char *name);
+const struct world_mark *world_marks(const struct world *w, size_t *ret_count);
+
 /* --- verdict --- */
 
 /* The run has failed: the checker's name (static, one word) and why. The first failure counts. */

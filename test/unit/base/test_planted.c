@@ -24,7 +24,7 @@ static void test_only_one_is_on(void **state)
     assert_false(PLANTED_TOY(toy_unsynced));
     planted_bug = PLANTED_toy_unsynced;
     assert_true(PLANTED_TOY(toy_unsynced));
-    assert_false(PLANTED_TOY(toy_canary));
+    assert_false(PLANTED_TOY(toy_early_read));
 #ifdef TORC_PLANTED
     assert_true(PLANTED(toy_unsynced));
 #else

@@ -120,9 +120,9 @@ static const struct process_app journal = {
     .stop = journal_stop,
 };
 
-static void rig_died(struct process *p, int st)
+static void rig_died(void *ctx, int st)
 {
-    ((struct rig *)process_ctx(p))->deaths++;
+    ((struct rig *)ctx)->deaths++;
 }
 
 static void rig_init_with(struct rig *rig, uint64_t seed, uint64_t segment_bytes)
@@ -138,9 +138,9 @@ static void rig_init_with(struct rig *rig, uint64_t seed, uint64_t segment_bytes
         .ctx = rig,
         .sync_always = true,
         .segment_bytes = segment_bytes,
-        .died = rig_died,
     };
     rig->p = process_new(&options);
+    process_on_death(rig->p, rig_died, rig);
 }
 
 static void rig_init(struct rig *rig, uint64_t seed)
