@@ -396,7 +396,7 @@ static void end(void *run, struct workload_counts *ret_counts)
 const struct workload workload_toy = {
     .name = "toy",
     .about = "registers on single servers with a commit log each",
-    .operations_min = 10000,
+    .operations_min = 5000,
     .create = create,
     .faulty_us = faulty_us,
     .heal = heal,

@@ -15,10 +15,10 @@
  *
  * What is there is synced before it is replayed. The order of the steps that change files makes a
  * crash in between harmless: (1) segments after the cut stop being live, (2) the cut segment is
- * truncated to X, (3) it is synced, (4) a new segment begins at X with the next epoch, and is
- * synced before anything is appended.
- * Until (4) is durable, opening again judges the same: X and S are the same. From (4) on, the cut
- * is part of the chain. Since each open begins a new epoch, leftovers beyond X never parse. */
+ * truncated to X, (3) what was not known synced is written anew and synced, (4) a new segment
+ * begins at X with the next epoch, and is synced before anything is appended. Until (4) is durable,
+ * opening again judges the same: X and S are the same. From (4) on, the cut is part of the chain.
+ * Since each open begins a new epoch, leftovers beyond X never parse. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -473,6 +473,28 @@ static int recovery_set_aside(struct recovery *r)
     return st != 0 ? st : r->disk->ops->sync_dir(r->disk);
 }
 
+/* Writes a segment's unsynced records over themselves. When a process ended because its fdatasync
+ * failed, they are in the page cache only, on pages that the kernel takes for clean (Rebello et
+ * al., "Can Applications Recover from fsync Failures?", 2020): a sync alone would succeed and do
+ * nothing. */
+static int recovery_rewrite(struct recovery *r, const struct log_segment *s)
+{
+    uint64_t at = r->synced > s->base ? log_segment_offset(s, r->synced) : 0;
+    uint64_t end = log_segment_offset(s, s->end);
+    int st = 0;
+    log_reader_open(&r->reader, s->file, end);
+    while (at < end && st == 0) {
+        const uint8_t *data;
+        uint64_t len = end - at < LOG_COPY_BYTES ? end - at : LOG_COPY_BYTES;
+        st = log_reader_get(&r->reader, at, len, &data);
+        struct iovec iov = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
+        if (st == 0)
+            st = r->disk->ops->pwritev(s->file, &iov, 1, at);
+        at += len;
+    }
+    return st;
+}
+
 /* (2) and (3) */
 static int recovery_truncate_and_sync(struct recovery *r)
 {
@@ -487,8 +509,12 @@ static int recovery_truncate_and_sync(struct recovery *r)
         st = r->disk->ops->truncate(s->file, used);
         s->file_bytes = used;
     }
-    for (size_t i = 0; i < log->segments_count && st == 0; i++)
-        st = r->disk->ops->sync(log->segments[i].file);
+    for (size_t i = 0; i < log->segments_count && st == 0; i++) {
+        if (log->segments[i].end > r->synced)
+            st = recovery_rewrite(r, &log->segments[i]);
+        if (st == 0)
+            st = r->disk->ops->sync(log->segments[i].file);
+    }
     return st != 0 ? st : r->disk->ops->sync_dir(r->disk);
 }
 
