@@ -6,6 +6,7 @@
 #   make asan | tsan               unit tests under sanitizers
 #   make fuzz SECONDS=300          each fuzz target for so long
 #   make crash ROUNDS=1000         kill -9 under load
+#   make sim SEEDS=200             seeds in the simulator (WORKLOAD=toy; ARGS="--shrink")
 #   make bench                     against redis-server, writes docs/BENCHMARKS.md
 #   make install PREFIX=/usr DESTDIR=...
 #   make format | clean
@@ -14,6 +15,7 @@ BUILD   ?= build/$(PRESET)
 PREFIX  ?= /usr/local
 SECONDS ?= 60
 ROUNDS  ?= 1000
+SEEDS   ?= 200
 
 .PHONY: build
 build: configure
@@ -67,6 +69,11 @@ fuzz:
 .PHONY: crash
 crash: all
 	TORC_BUILD=$(BUILD) test/crash $(ROUNDS)
+
+.PHONY: sim
+sim: configure
+	cmake --build $(BUILD) --target torc-sim
+	$(BUILD)/torc-sim $(if $(WORKLOAD),--workload $(WORKLOAD)) --seeds $(SEEDS) --shrink $(ARGS)
 
 .PHONY: bench
 bench: build

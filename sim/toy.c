@@ -70,7 +70,7 @@ struct toy {
     struct linear_op *history;
     size_t history_count;
     uint64_t moment, value_next, operations, deadline_us;
-    bool healing, canary, canary_sang;
+    bool healing, canary;
 };
 
 /* --- the server --- */
@@ -158,10 +158,8 @@ static void toy_message(struct process *p, unsigned from, struct slice bytes)
         return;
     }
     uint64_t value = s->values[key];
-    if (toy->canary && toy->healing && !toy->canary_sang && value != 0) {
-        toy->canary_sang = true;
+    if (toy->canary && toy->healing && value != 0)
         value++;
-    }
     if (PLANTED_TOY(toy_early_read))
         answer_now(p, client, number, value);
     else
