@@ -33,7 +33,7 @@ struct world_field {
 };
 
 struct world *world_new(uint64_t seed);
-void world_free(struct world *w); /* events still armed are forgotten */
+void world_free(struct world *w); /* events still armed are not touched */
 
 uint64_t world_seed(const struct world *w);
 uint64_t world_now_us(const struct world *w);

@@ -89,9 +89,10 @@ static void test_canary_always_fails(void **state)
 
 /* --- children --- */
 
-static struct run_result run_in_child(const struct workload *workload, uint64_t seed, bool twice)
+static struct run_result run_in_child(const struct workload *workload, uint64_t seed, bool twice,
+                                      unsigned limit_s)
 {
-    struct workers *ws = workers_new(workload, 2, 1);
+    struct workers *ws = workers_new(workload, 2, limit_s);
     struct work_order order = {.seed = seed, .twice = twice};
     struct run_result r;
     workers_give(ws, &order);
@@ -124,17 +125,17 @@ static void test_children(void **state)
     struct workload crashing = workload_toy, fickle = workload_toy;
     crashing.create = create_crash;
     fickle.create = create_fickle;
-    struct run_result r = run_in_child(&crashing, 12, true);
+    struct run_result r = run_in_child(&crashing, 12, true, 100);
     assert_false(r.failed);
     assert_int_equal(r.hash, run_toy(12).hash);
-    r = run_in_child(&crashing, 13, false);
+    r = run_in_child(&crashing, 13, false, 100);
     assert_true(r.failed);
     assert_string_equal(r.checker, "crash");
     assert_non_null(strstr(r.message, "world_seed(w) != 13"));
-    r = run_in_child(&crashing, 14, false);
+    r = run_in_child(&crashing, 14, false, 1);
     assert_true(r.failed);
     assert_string_equal(r.checker, "hang");
-    r = run_in_child(&fickle, 12, true);
+    r = run_in_child(&fickle, 12, true, 100);
     assert_true(r.failed);
     assert_string_equal(r.checker, "determinism");
 }
