@@ -389,7 +389,7 @@ static int apply_entry(struct group *g, const struct raft_entry *entry)
     struct slice data = entry->data;
     uint32_t count = 0, from = g->half;
     int st = entry->type == RAFT_COMMAND ? entry_open(&data, &apply, &count) : 0;
-    if (st == 0)
+    if (st == 0 && entry->type == RAFT_COMMAND)
         st = prepare(g, &apply, data, count);
     if (st == ST_LIMIT && PLANTED(entry_half_applied)) {
         apply_commands(g, &apply, entry->term, data, from, g->half);

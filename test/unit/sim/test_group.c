@@ -1,0 +1,730 @@
+/* Raft groups of real shards in simulated processes: counters that clients add to, with and without
+ * sessions, while processes die, pause and lose each other. Afterwards nothing that was answered is
+ * lost or was done twice, and all replicas hold the same rows. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/logger.h"
+#include "base/mem.h"
+#include "base/planted.h"
+#include "base/status.h"
+#include "node/config.h"
+#include "node/groups.h"
+#include "node/node.h"
+#include "sim/process.h"
+#include "sim/tier.h"
+
+#define PROCESSES_MAX 5
+#define GROUPS        2
+#define PARTITIONS    4
+#define KEYS          6 /* of each group: counters without a session */
+#define CLIENTS       4 /* with a session and a counter of its own */
+#define VALUES_MAX    20000
+#define OP_TIMEOUT_US 3000000
+
+enum op_kind { OP_PLAIN, OP_OPEN, OP_SESSION, OP_READ };
+
+struct rig;
+struct host;
+
+struct op {
+    struct group_proposal proposal;
+    struct group_read read;
+    struct list_node link; /* in host.ops */
+    struct host *host;
+    enum op_kind kind;
+    unsigned group, key, client;
+    uint64_t floor, begin_us;
+};
+
+struct client { /* of a group: one command after the other, each until it is done */
+    uint64_t session, number, done;
+    bool busy, open;
+};
+
+struct host { /* one life of a process */
+    struct process *p;
+    struct rig *rig;
+    struct settings *settings;
+    struct node *node;
+    struct engine *engine;
+    struct shard *shard;
+    struct groups *groups;
+    struct list_head ops;
+    uint64_t upkeep_us, flushes;
+};
+
+struct rig {
+    struct world *world;
+    struct net *net;
+    struct process *p[PROCESSES_MAX + 1];
+    unsigned count; /* of them, and of voters at the beginning */
+    uint64_t id[PROCESSES_MAX + 1][GROUPS]; /* replicas; 0: none there yet */
+    struct prng prng;
+    struct world_event load;
+    bool loading, often_flush;
+    uint64_t keep_bytes;
+    uint64_t acked[GROUPS][KEYS], asked[GROUPS][KEYS];
+    uint64_t highest[GROUPS][KEYS]; /* answered */
+    bool seen[GROUPS][KEYS][VALUES_MAX];
+    struct client clients[GROUPS][CLIENTS];
+    uint64_t reads, plain_done, session_done, session_again, evicted;
+    const char *wrong;
+};
+
+static void wrong(struct rig *rig, const char *why)
+{
+    if (rig->wrong == NULL)
+        rig->wrong = why;
+}
+
+/* --- the machine: counters --- */
+
+static struct key counter_key(const struct group *g, unsigned n, char name[24])
+{
+    snprintf(name, 24, "g%u-%u", (unsigned)(group_id(g) % 1000), n % 1000);
+    return group_key(g, 0, slice_str(name));
+}
+
+static void machine_prepare(struct group_machine *machine, struct group_apply *apply,
+                            struct slice command)
+{
+    char name[24];
+    struct key key = counter_key(apply->group, command.data[0], name);
+    group_need(apply, &key);
+}
+
+static uint64_t counter_value(const struct record *record)
+{
+    return record->value.len >= 8 ? bytes_get_u64(record->value.data) : 0;
+}
+
+static void machine_apply(struct group_machine *machine, struct group_apply *apply,
+                          struct slice command, struct buffer *result)
+{
+    char name[24];
+    uint8_t value[200] = {0};
+    struct record record;
+    struct key key = counter_key(apply->group, command.data[0], name);
+    uint64_t n = group_get(apply, &key, &record) == 0 ? counter_value(&record) : 0;
+    bytes_put_u64(value, n + 1);
+    group_put(apply, &key, slice_make(value, sizeof(value)), 0);
+    buffer_append_u64(result, n + 1);
+}
+
+static struct group_machine machine = {.prepare = machine_prepare, .apply = machine_apply};
+
+/* --- a process --- */
+
+static const struct raft_limits limits = {
+    .election_ms = 300,
+    .heartbeat_ms = 60,
+    .clock_drift_percent = 12,
+    .transfer_ms = 600,
+    .appends_inflight_max = 8,
+    .append_bytes_max = 64 << 10,
+    .inflight_bytes_max = 1 << 20,
+    .tail_bytes_max = 4 << 10,
+    .uncommitted_bytes_max = 1 << 20,
+    .reads_max = 1000,
+    .snapshot_chunk_bytes = 1000,
+    .leases = true,
+};
+
+static int host_start(struct process *p)
+{
+    struct host *h = mem_zalloc(sizeof(*h));
+    h->p = p;
+    h->rig = process_ctx(p);
+    list_init(&h->ops);
+    process_set_user(p, h);
+    h->settings = settings_new();
+    struct node_options node = {
+        .settings = h->settings,
+        .shards = 1,
+        .partitions = PARTITIONS,
+        .durable = true,
+        .actor = process_identity(p)->actor,
+        .hash_seed = 5,
+        .hlc_floor = process_identity(p)->clock_max,
+        .now_ms = process_wall_ms(p),
+    };
+    int st = node_create(&node, &h->node);
+    if (st != 0)
+        return st;
+    node_hlc_reserved(h->node, UINT64_MAX);
+    struct engine_options engine = {
+        .tier = process_tier(p),
+        .work = process_work_queue(p),
+        .shards = 1,
+        .partitions = PARTITIONS,
+        .table_bytes = 64 << 20,
+        .cache_bytes = 4 << 20,
+        .log_bytes = 1 << 30,
+        .ordered_idle_ms = 1000,
+        .hash_seed = 5,
+    };
+    st = engine_create(&engine, &h->engine);
+    if (st == 0)
+        st = shard_create(h->node, process_env(p), 0, h->engine, &h->shard);
+    if (st != 0)
+        return st;
+    struct groups_options options = {
+        .shard = h->shard,
+        .machine = &machine,
+        .cluster = 77,
+        .node = process_id(p),
+        .birth = process_birth(p),
+        .limits = limits,
+        .log_keep_bytes = h->rig->keep_bytes,
+    };
+    return groups_create(&options, &h->groups);
+}
+
+static int host_replay(struct process *p, const struct log_record *record)
+{
+    struct host *h = process_user(p);
+    return node_replay(h->node, record->lsn, record);
+}
+
+static int host_recovered(struct process *p, const struct log_recovery *report)
+{
+    struct host *h = process_user(p);
+    struct rig *rig = h->rig;
+    node_recovered(h->node);
+    int st = groups_recover(h->groups);
+    for (unsigned g = 0; st == 0 && g < GROUPS; g++) {
+        struct raft_config config = {0};
+        if (groups_find(h->groups, g) != NULL || rig->id[process_id(p)][g] == 0)
+            continue;
+        for (unsigned i = 1; i <= rig->count; i++)
+            raft_config_set(&config, i * 100 + g, i, RAFT_VOTER);
+        if (rig->id[process_id(p)][g] >= 1000) /* joins later */
+            config.count = 0;
+        st = groups_add(h->groups, g, rig->id[process_id(p)][g], &config);
+    }
+    process_ready(p);
+    return st;
+}
+
+static void host_stop(struct process *p)
+{
+    struct host *h = process_user(p);
+    if (h == NULL)
+        return;
+    for (struct list_node *node; (node = list_pop_front(&h->ops)) != NULL;) {
+        struct op *op = list_entry(node, struct op, link);
+        if (op->kind == OP_OPEN || op->kind == OP_SESSION)
+            h->rig->clients[op->group][op->client].busy = false;
+        list_remove(&op->proposal.link);
+        list_remove(&op->read.link);
+        free(op);
+    }
+    groups_free(h->groups);
+    shard_free(h->shard);
+    engine_free(h->engine);
+    node_free(h->node);
+    settings_unref(h->settings);
+    free(h);
+}
+
+/* --- load --- */
+
+static void op_end(struct op *op)
+{
+    list_remove(&op->link);
+    if (op->kind == OP_OPEN || op->kind == OP_SESSION)
+        op->host->rig->clients[op->group][op->client].busy = false;
+    free(op);
+}
+
+static void session_done(struct rig *rig, struct op *op, int st, struct slice result)
+{
+    struct client *c = &rig->clients[op->group][op->client];
+    if (st == 0 && result.len == 8 && bytes_get_u64(result.data) != c->done + 1)
+        wrong(rig, "a session's counter jumped");
+    if (st == 0 || (st == ST_LIMIT && op->proposal.applied)) {
+        c->done++;
+        c->number++;
+        rig->session_done++;
+    } else if (st == ST_EXISTS) {
+        wrong(rig, "a session's number is behind");
+    } else if (st == ST_NOTFOUND) {
+        wrong(rig, "a session is gone");
+    }
+}
+
+static void on_done(struct group_proposal *p, int st, struct slice result)
+{
+    struct op *op = container_of(p, struct op, proposal);
+    struct rig *rig = op->host->rig;
+    if (op->kind == OP_PLAIN && st == 0) {
+        uint64_t value = bytes_get_u64(result.data);
+        if (value >= VALUES_MAX || rig->seen[op->group][op->key][value])
+            wrong(rig, "two clients got the same count");
+        else
+            rig->seen[op->group][op->key][value] = true;
+        rig->acked[op->group][op->key]++;
+        rig->plain_done++;
+        if (value > rig->highest[op->group][op->key])
+            rig->highest[op->group][op->key] = value;
+    } else if (op->kind == OP_PLAIN && st == ST_CLOSED) {
+        rig->asked[op->group][op->key]--; /* surely not done */
+    } else if (op->kind == OP_OPEN && st == 0) {
+        struct client *c = &rig->clients[op->group][op->client];
+        for (unsigned i = 0; i < CLIENTS; i++)
+            if (rig->clients[op->group][i].open &&
+                rig->clients[op->group][i].session == bytes_get_u64(result.data))
+                wrong(rig, "two clients have one session");
+        c->session = bytes_get_u64(result.data);
+        c->number = 1;
+        c->open = true;
+    } else if (op->kind == OP_SESSION) {
+        session_done(rig, op, st, result);
+    }
+    op_end(op);
+}
+
+static void on_read(struct group_read *r, int st)
+{
+    struct op *op = container_of(r, struct op, read);
+    struct rig *rig = op->host->rig;
+    char name[24];
+    struct record record;
+    struct group *g = groups_find(op->host->groups, op->group);
+    if (st == 0) {
+        struct key key = counter_key(g, op->key, name);
+        st = group_look(g, &key, &record);
+        uint64_t value = st == 0 ? counter_value(&record) : 0;
+        if (st == ST_COLD)
+            value = op->floor; /* not looked at further */
+        if (value < op->floor)
+            wrong(rig, "a read is stale");
+        if (st != ST_COLD && value > rig->asked[op->group][op->key])
+            wrong(rig, "a read is of the future");
+        rig->reads++;
+    }
+    op_end(op);
+}
+
+static struct op *op_new(struct host *h, enum op_kind kind, unsigned group)
+{
+    struct op *op = mem_zalloc(sizeof(*op));
+    op->host = h;
+    op->kind = kind;
+    op->group = group;
+    op->begin_us = h->shard->now_us;
+    op->proposal.done = on_done;
+    op->read.done = on_read;
+    list_node_init(&op->proposal.link);
+    list_node_init(&op->read.link);
+    list_push_back(&h->ops, &op->link);
+    return op;
+}
+
+static void begin_session_op(struct host *h, struct group *g, unsigned group)
+{
+    struct rig *rig = h->rig;
+    unsigned n = (unsigned)prng_below(&rig->prng, CLIENTS);
+    struct client *c = &rig->clients[group][n];
+    if (c->busy)
+        return;
+    struct op *op = op_new(h, c->open ? OP_SESSION : OP_OPEN, group);
+    uint8_t command = (uint8_t)(100 + n);
+    op->client = n;
+    c->busy = true;
+    int st = c->open ? group_propose(g, &op->proposal, c->session, c->number,
+                                     slice_make(&command, 1))
+                     : group_session_open(g, &op->proposal);
+    if (st != 0)
+        op_end(op);
+}
+
+static void begin_op(struct host *h, unsigned group)
+{
+    struct rig *rig = h->rig;
+    struct group *g = groups_find(h->groups, group);
+    if (g == NULL || !group_leads(g))
+        return;
+    uint64_t what = prng_below(&rig->prng, 4);
+    if (what == 0) {
+        begin_session_op(h, g, group);
+        return;
+    }
+    unsigned key = (unsigned)prng_below(&rig->prng, KEYS);
+    struct op *op = op_new(h, what == 1 ? OP_READ : OP_PLAIN, group);
+    uint8_t command = (uint8_t)key;
+    op->key = key;
+    op->floor = rig->highest[group][key];
+    int st = what == 1 ? group_read(g, &op->read)
+                       : group_propose(g, &op->proposal, 0, 0, slice_make(&command, 1));
+    if (st != 0)
+        op_end(op);
+    else if (what != 1)
+        rig->asked[group][key]++;
+}
+
+static void timeouts(struct host *h)
+{
+    list_foreach_safe (node, spare, &h->ops) {
+        struct op *op = list_entry(node, struct op, link);
+        if (h->shard->now_us - op->begin_us < OP_TIMEOUT_US)
+            continue;
+        group_cancel(&op->proposal);
+        group_read_cancel(&op->read);
+        op_end(op);
+    }
+}
+
+static void load(struct world_event *event)
+{
+    struct rig *rig = container_of(event, struct rig, load);
+    for (unsigned i = 1; i <= rig->count; i++)
+        if (process_state(rig->p[i]) == PROCESS_UP)
+            process_ready(rig->p[i]);
+    world_after(rig->world, event, 3000);
+}
+
+/* --- turns --- */
+
+static void host_turn_begin(struct process *p)
+{
+    struct host *h = process_user(p);
+    shard_turn_begin(h->shard);
+}
+
+static void host_message(struct process *p, unsigned from, struct slice bytes)
+{
+    struct host *h = process_user(p);
+    groups_message(h->groups, bytes);
+}
+
+static void host_upkeep(struct host *h)
+{
+    struct env *env = process_env(h->p);
+    if (h->shard->now_us < h->upkeep_us)
+        return;
+    h->upkeep_us = h->shard->now_us + (h->rig->often_flush ? 200000 : 1000000);
+    timeouts(h);
+    uint64_t end_lsn = env->ops->log_end_lsn(env);
+    if (h->rig->often_flush || ++h->flushes % 4 == 0)
+        engine_flush(h->engine, end_lsn);
+    groups_rewrite(h->groups, end_lsn > 300000 ? end_lsn - 300000 : 0);
+    uint64_t lsn = groups_retain_lsn(h->groups), flushed = engine_flushed_lsn(h->engine);
+    process_truncate(h->p, flushed < lsn ? flushed : lsn);
+}
+
+static bool host_turn_end(struct process *p)
+{
+    struct host *h = process_user(p);
+    if (h->rig->loading)
+        begin_op(h, (unsigned)prng_below(&h->rig->prng, GROUPS));
+    host_upkeep(h);
+    groups_turn(h->groups);
+    return shard_turn_end(h->shard);
+}
+
+static const struct process_app app = {
+    .start = host_start,
+    .replay = host_replay,
+    .recovered = host_recovered,
+    .turn_begin = host_turn_begin,
+    .message = host_message,
+    .turn_end = host_turn_end,
+    .stop = host_stop,
+};
+
+/* --- the rig --- */
+
+static void rig_start(struct rig *rig, uint64_t seed, unsigned processes)
+{
+    memset(rig, 0, sizeof(*rig));
+    rig->world = world_new(seed);
+    rig->count = processes;
+    rig->keep_bytes = 20000;
+    rig->prng = world_prng(rig->world, "test", 0);
+    struct net_rates rates = {.delay_min_us = 200, .delay_mean_us = 2000, .loss_permille = 10,
+                              .double_permille = 10, .reorder_permille = 20};
+    rig->net = net_new(rig->world, PROCESSES_MAX, &rates);
+    for (unsigned i = 1; i <= processes; i++) {
+        struct process_options options = {
+            .id = i, .world = rig->world, .net = rig->net, .app = &app, .ctx = rig};
+        for (unsigned g = 0; g < GROUPS; g++)
+            rig->id[i][g] = i * 100 + g;
+        rig->p[i] = process_new(&options);
+        assert_int_equal(process_start(rig->p[i]), 0);
+    }
+    rig->loading = true;
+    rig->load.fire = load;
+    world_after(rig->world, &rig->load, 1000);
+}
+
+static void rig_run(struct rig *rig, uint64_t us)
+{
+    world_run_until(rig->world, world_now_us(rig->world) + us);
+}
+
+static void rig_end(struct rig *rig)
+{
+    world_cancel(rig->world, &rig->load);
+    for (unsigned i = 1; i <= rig->count; i++)
+        process_free(rig->p[i]);
+    net_free(rig->net);
+    world_free(rig->world);
+}
+
+static struct host *host_of(struct rig *rig, unsigned i)
+{
+    return process_state(rig->p[i]) == PROCESS_UP ? process_user(rig->p[i]) : NULL;
+}
+
+static struct group *group_of(struct rig *rig, unsigned i, unsigned group)
+{
+    struct host *h = host_of(rig, i);
+    return h != NULL ? groups_find(h->groups, group) : NULL;
+}
+
+static unsigned leader_of(struct rig *rig, unsigned group)
+{
+    for (unsigned i = 1; i <= rig->count; i++) {
+        struct group *g = group_of(rig, i, group);
+        if (g != NULL && group_leads(g))
+            return i;
+    }
+    return 0;
+}
+
+/* Value of a counter as a replica has it, its tier asked directly when the row is not in memory. */
+static uint64_t value_at(struct rig *rig, unsigned i, unsigned group, unsigned n)
+{
+    struct host *h = host_of(rig, i);
+    struct group *g = groups_find(h->groups, group);
+    char name[24];
+    struct record record;
+    struct key key = counter_key(g, n, name);
+    int st = engine_get(h->engine, &key, &record);
+    if (st != ST_COLD)
+        return st == 0 && record_live(&record, 0) ? counter_value(&record) : 0;
+    BUFFER_AUTO struct buffer row = {0}, value = {0};
+    struct tier *tier = process_tier(rig->p[i]);
+    row_key_encode(&row, (uint16_t)group, engine_partition(h->engine, (uint16_t)group)->generation,
+                   0, key.bytes);
+    if (tier->ops->get(tier, buffer_slice(&row), false, &value) != 0 ||
+        record_decode(buffer_slice(&value), &record) != 0)
+        return 0;
+    return record_live(&record, 0) ? counter_value(&record) : 0;
+}
+
+/* All alive and whole for a while; then everything must add up. */
+static void rig_settle(struct rig *rig)
+{
+    net_heal(rig->net);
+    for (unsigned i = 1; i <= rig->count; i++)
+        if (process_state(rig->p[i]) == PROCESS_DOWN && process_start(rig->p[i]) != 0)
+            wrong(rig, "a process does not start");
+    rig_run(rig, 8000000);
+    rig->loading = false;
+    rig_run(rig, 8000000);
+}
+
+static void rig_check(struct rig *rig)
+{
+    for (unsigned g = 0; g < GROUPS && rig->wrong == NULL; g++) {
+        unsigned leader = leader_of(rig, g);
+        if (leader == 0) {
+            wrong(rig, "no leader");
+            return;
+        }
+        for (unsigned k = 0; k < KEYS; k++) {
+            uint64_t value = value_at(rig, leader, g, k);
+            if (value < rig->acked[g][k])
+                wrong(rig, "an answered command is lost");
+            if (value > rig->asked[g][k])
+                wrong(rig, "a command was done twice");
+        }
+        for (unsigned c = 0; c < CLIENTS; c++) {
+            uint64_t value = value_at(rig, leader, g, 100 + c);
+            if (value < rig->clients[g][c].done || value > rig->clients[g][c].done + 1)
+                wrong(rig, "a session's command was lost or done twice");
+        }
+        struct group_status lead;
+        group_status(group_of(rig, leader, g), &lead);
+        for (unsigned i = 1; i <= rig->count; i++) {
+            struct group_status status;
+            if (group_of(rig, i, g) == NULL) {
+                wrong(rig, "a replica is missing");
+                return;
+            }
+            group_status(group_of(rig, i, g), &status);
+            if (status.state != GROUP_RUNNING)
+                wrong(rig, "a replica stopped");
+            if (status.raft.applied != lead.raft.applied)
+                wrong(rig, "a replica is behind");
+            for (unsigned k = 0; k < 100 + CLIENTS && rig->wrong == NULL; k++)
+                if (value_at(rig, i, g, k) != value_at(rig, leader, g, k))
+                    wrong(rig, "replicas differ");
+        }
+    }
+}
+
+static struct rig rig;
+
+static void print_state(struct rig *r)
+{
+    for (unsigned i = 1; i <= r->count; i++)
+        for (unsigned g = 0; g < GROUPS; g++) {
+            struct group_status s;
+            if (group_of(r, i, g) == NULL)
+                continue;
+            group_status(group_of(r, i, g), &s);
+            print_message("process %u group %u state %d role %d term %" PRIu64 " last %" PRIu64
+                          " commit %" PRIu64 " applied %" PRIu64 " first %" PRIu64 "\n",
+                          i, g, s.state, s.raft.role, s.raft.term, s.raft.last_index,
+                          s.raft.commit, s.raft.applied, s.raft.first_index);
+        }
+}
+
+static void verdict(struct rig *r, uint64_t seed)
+{
+    if (r->wrong == NULL)
+        return;
+    print_state(r);
+    fail_msg("seed %" PRIu64 ": %s", seed, r->wrong);
+}
+
+static void test_quiet(void **state)
+{
+    rig_start(&rig, 1, 3);
+    rig_run(&rig, 10000000);
+    rig_settle(&rig);
+    rig_check(&rig);
+    verdict(&rig, 1);
+    assert_true(rig.plain_done > 500);
+    assert_true(rig.session_done > 100);
+    assert_true(rig.reads > 200);
+    rig_end(&rig);
+}
+
+static void test_one_voter(void **state)
+{
+    rig_start(&rig, 2, 1);
+    rig_run(&rig, 5000000);
+    process_die(rig.p[1], PROCESS_KILL);
+    assert_int_equal(process_start(rig.p[1]), 0);
+    rig_run(&rig, 3000000);
+    rig_settle(&rig);
+    rig_check(&rig);
+    verdict(&rig, 2);
+    assert_true(rig.plain_done > 300);
+    rig_end(&rig);
+}
+
+/* Faults of one seed. */
+static void storm(struct rig *r, unsigned rounds)
+{
+    for (unsigned i = 0; i < rounds; i++) {
+        unsigned n = 1 + (unsigned)prng_below(&r->prng, r->count);
+        unsigned m = 1 + (unsigned)prng_below(&r->prng, r->count);
+        switch (prng_below(&r->prng, 6)) {
+        case 0:
+        case 1:
+            process_die(r->p[n], prng_below(&r->prng, 2) ? PROCESS_KILL : PROCESS_POWERCUT);
+            break;
+        case 2:
+            if (process_state(r->p[n]) == PROCESS_UP)
+                process_pause(r->p[n], prng_below(&r->prng, 2000000));
+            break;
+        case 3:
+            if (n != m)
+                net_block(r->net, n, m);
+            break;
+        case 4:
+            net_heal(r->net);
+            break;
+        default:
+            if (process_state(r->p[n]) == PROCESS_UP)
+                process_die_at_op(r->p[n], prng_below(&r->prng, 40), 1000000);
+        }
+        rig_run(r, 100000 + prng_below(&r->prng, 900000));
+        for (unsigned k = 1; k <= r->count; k++)
+            if (process_state(r->p[k]) == PROCESS_DOWN && prng_below(&r->prng, 3) != 0 &&
+                process_start(r->p[k]) != 0) {
+                print_message("process %u: %s\n", k, process_refusal(r->p[k]));
+                wrong(r, "a process does not start");
+            }
+    }
+    for (unsigned k = 1; k <= r->count; k++) { /* wakes those that pause */
+        if (process_state(r->p[k]) == PROCESS_PAUSED)
+            rig_run(r, 2000000);
+    }
+}
+
+static const char *storm_seed(uint64_t seed, unsigned rounds)
+{
+    rig_start(&rig, seed, 3 + 2 * (seed % 4 == 0));
+    rig.often_flush = seed % 2;
+    rig.keep_bytes = seed % 3 == 0 ? 500 : 20000;
+    rig_run(&rig, 2000000);
+    storm(&rig, rounds);
+    rig_settle(&rig);
+    rig_check(&rig);
+    const char *why = rig.wrong;
+    if (why != NULL)
+        print_state(&rig);
+    return why;
+}
+
+static void test_storms(void **state)
+{
+    uint64_t done = 0, sent = 0, installed = 0;
+    for (uint64_t seed = 100; seed < 120; seed++) {
+        const char *why = storm_seed(seed, 25);
+        if (why != NULL)
+            fail_msg("seed %" PRIu64 ": %s", seed, why);
+        done += rig.plain_done + rig.session_done;
+        for (unsigned i = 1; i <= rig.count; i++) {
+            struct groups_counters c;
+            groups_counters(host_of(&rig, i)->groups, &c);
+            sent += c.snapshots_sent;
+            installed += c.snapshots_installed;
+        }
+        rig_end(&rig);
+    }
+    print_message("commands %" PRIu64 " snapshots sent %" PRIu64 " installed %" PRIu64 "\n", done,
+                  sent, installed);
+    assert_true(done > 10000);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_quiet),
+        cmocka_unit_test(test_one_voter),
+        cmocka_unit_test(test_storms),
+    };
+    if (argc > 2) { /* test_group BUG SEEDS: which seed finds it */
+        planted_bug = planted_find(argv[1]);
+        for (uint64_t seed = 100; seed < 100 + strtoull(argv[2], NULL, 10); seed++) {
+            const char *why = storm_seed(seed, 25);
+            rig_end(&rig);
+            if (why != NULL) {
+                print_message("%s: seed %" PRIu64 ": %s\n", argv[1], seed, why);
+                return 1;
+            }
+        }
+        return 0;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
