@@ -132,7 +132,8 @@ void group_flush_entry(struct group *g)
         entry_begin(g);
     }
     if (!g->leads) {
-        group_proposals_end(g, ST_CLOSED, 0);
+        finish_all(g, &g->queued, ST_CLOSED);
+        g->entry_count = 0;
         return;
     }
     if (!groups_room(g->of, g->entry.len)) {

@@ -32,6 +32,7 @@
 #define KEYS          6 /* of each group: counters without a session */
 #define CLIENTS       4 /* with a session and a counter of its own */
 #define VALUES_MAX    20000
+#define INDEXES_MAX   30000
 #define OP_TIMEOUT_US 3000000
 
 enum op_kind { OP_PLAIN, OP_OPEN, OP_SESSION, OP_READ };
@@ -70,7 +71,7 @@ struct rig {
     struct world *world;
     struct net *net;
     struct process *p[PROCESSES_MAX + 1];
-    unsigned count; /* of them, and of voters at the beginning */
+    unsigned count;                         /* of them, and of voters at the beginning */
     uint64_t id[PROCESSES_MAX + 1][GROUPS]; /* replicas; 0: none there yet */
     struct prng prng;
     struct world_event load;
@@ -82,12 +83,15 @@ struct rig {
     struct client clients[GROUPS][CLIENTS];
     uint64_t reads, plain_done, session_done, session_again, evicted;
     const char *wrong;
+    uint64_t did[GROUPS][INDEXES_MAX][4];
 };
 
-static void wrong(struct rig *rig, const char *why)
+static struct rig rig;
+
+static void wrong(struct rig *r, const char *why)
 {
-    if (rig->wrong == NULL)
-        rig->wrong = why;
+    if (r->wrong == NULL)
+        r->wrong = why;
 }
 
 /* --- the machine: counters --- */
@@ -111,6 +115,24 @@ static uint64_t counter_value(const struct record *record)
     return record->value.len >= 8 ? bytes_get_u64(record->value.data) : 0;
 }
 
+/* Whoever applies the entry, whenever, does the same command with the same result. */
+static void check_same(const struct group_apply *apply, struct slice command, uint64_t result)
+{
+    struct rig *r = &rig;
+    uint64_t mix = apply->stamp * 31 + command.data[0] * 7 + result * 1000003;
+    if (apply->index >= INDEXES_MAX || apply->position >= 4)
+        return;
+    uint64_t *was = &r->did[group_id(apply->group)][apply->index][apply->position];
+    if (*was != 0 && *was != mix) {
+        wrong(r, "an entry was applied differently");
+        if (getenv("TRACE"))
+            print_message("group %u index %" PRIu64 " pos %u key %u result %" PRIu64 "\n",
+                          group_id(apply->group), apply->index, apply->position, command.data[0],
+                          result);
+    }
+    *was = mix;
+}
+
 static void machine_apply(struct group_machine *machine, struct group_apply *apply,
                           struct slice command, struct buffer *result)
 {
@@ -122,6 +144,7 @@ static void machine_apply(struct group_machine *machine, struct group_apply *app
     bytes_put_u64(value, n + 1);
     group_put(apply, &key, slice_make(value, sizeof(value)), 0);
     buffer_append_u64(result, n + 1);
+    check_same(apply, command, n + 1);
 }
 
 static struct group_machine machine = {.prepare = machine_prepare, .apply = machine_apply};
@@ -202,18 +225,18 @@ static int host_replay(struct process *p, const struct log_record *record)
 static int host_recovered(struct process *p, const struct log_recovery *report)
 {
     struct host *h = process_user(p);
-    struct rig *rig = h->rig;
+    struct rig *r = h->rig;
     node_recovered(h->node);
     int st = groups_recover(h->groups);
     for (unsigned g = 0; st == 0 && g < GROUPS; g++) {
         struct raft_config config = {0};
-        if (groups_find(h->groups, g) != NULL || rig->id[process_id(p)][g] == 0)
+        if (groups_find(h->groups, g) != NULL || r->id[process_id(p)][g] == 0)
             continue;
-        for (unsigned i = 1; i <= rig->count; i++)
+        for (unsigned i = 1; i <= r->count; i++)
             raft_config_set(&config, i * 100 + g, i, RAFT_VOTER);
-        if (rig->id[process_id(p)][g] >= 1000) /* joins later */
+        if (r->id[process_id(p)][g] >= 1000) /* joins later */
             config.count = 0;
-        st = groups_add(h->groups, g, rig->id[process_id(p)][g], &config);
+        st = groups_add(h->groups, g, r->id[process_id(p)][g], &config);
     }
     process_ready(p);
     return st;
@@ -250,57 +273,57 @@ static void op_end(struct op *op)
     free(op);
 }
 
-static void session_done(struct rig *rig, struct op *op, int st, struct slice result)
+static void session_done(struct rig *r, struct op *op, int st, struct slice result)
 {
-    struct client *c = &rig->clients[op->group][op->client];
+    struct client *c = &r->clients[op->group][op->client];
     if (st == 0 && result.len == 8 && bytes_get_u64(result.data) != c->done + 1)
-        wrong(rig, "a session's counter jumped");
+        wrong(r, "a session's counter jumped");
     if (st == 0 || (st == ST_LIMIT && op->proposal.applied)) {
         c->done++;
         c->number++;
-        rig->session_done++;
+        r->session_done++;
     } else if (st == ST_EXISTS) {
-        wrong(rig, "a session's number is behind");
+        wrong(r, "a session's number is behind");
     } else if (st == ST_NOTFOUND) {
-        wrong(rig, "a session is gone");
+        wrong(r, "a session is gone");
     }
 }
 
 static void on_done(struct group_proposal *p, int st, struct slice result)
 {
     struct op *op = container_of(p, struct op, proposal);
-    struct rig *rig = op->host->rig;
+    struct rig *r = op->host->rig;
     if (op->kind == OP_PLAIN && st == 0) {
         uint64_t value = bytes_get_u64(result.data);
-        if (value >= VALUES_MAX || rig->seen[op->group][op->key][value])
-            wrong(rig, "two clients got the same count");
+        if (value >= VALUES_MAX || r->seen[op->group][op->key][value])
+            wrong(r, "two clients got the same count");
         else
-            rig->seen[op->group][op->key][value] = true;
-        rig->acked[op->group][op->key]++;
-        rig->plain_done++;
-        if (value > rig->highest[op->group][op->key])
-            rig->highest[op->group][op->key] = value;
+            r->seen[op->group][op->key][value] = true;
+        r->acked[op->group][op->key]++;
+        r->plain_done++;
+        if (value > r->highest[op->group][op->key])
+            r->highest[op->group][op->key] = value;
     } else if (op->kind == OP_PLAIN && st == ST_CLOSED) {
-        rig->asked[op->group][op->key]--; /* surely not done */
+        r->asked[op->group][op->key]--; /* surely not done */
     } else if (op->kind == OP_OPEN && st == 0) {
-        struct client *c = &rig->clients[op->group][op->client];
+        struct client *c = &r->clients[op->group][op->client];
         for (unsigned i = 0; i < CLIENTS; i++)
-            if (rig->clients[op->group][i].open &&
-                rig->clients[op->group][i].session == bytes_get_u64(result.data))
-                wrong(rig, "two clients have one session");
+            if (r->clients[op->group][i].open &&
+                r->clients[op->group][i].session == bytes_get_u64(result.data))
+                wrong(r, "two clients have one session");
         c->session = bytes_get_u64(result.data);
         c->number = 1;
         c->open = true;
     } else if (op->kind == OP_SESSION) {
-        session_done(rig, op, st, result);
+        session_done(r, op, st, result);
     }
     op_end(op);
 }
 
-static void on_read(struct group_read *r, int st)
+static void on_read(struct group_read *read, int st)
 {
-    struct op *op = container_of(r, struct op, read);
-    struct rig *rig = op->host->rig;
+    struct op *op = container_of(read, struct op, read);
+    struct rig *r = op->host->rig;
     char name[24];
     struct record record;
     struct group *g = groups_find(op->host->groups, op->group);
@@ -311,10 +334,10 @@ static void on_read(struct group_read *r, int st)
         if (st == ST_COLD)
             value = op->floor; /* not looked at further */
         if (value < op->floor)
-            wrong(rig, "a read is stale");
-        if (st != ST_COLD && value > rig->asked[op->group][op->key])
-            wrong(rig, "a read is of the future");
-        rig->reads++;
+            wrong(r, "a read is stale");
+        if (st != ST_COLD && value > r->asked[op->group][op->key])
+            wrong(r, "a read is of the future");
+        r->reads++;
     }
     op_end(op);
 }
@@ -336,44 +359,44 @@ static struct op *op_new(struct host *h, enum op_kind kind, unsigned group)
 
 static void begin_session_op(struct host *h, struct group *g, unsigned group)
 {
-    struct rig *rig = h->rig;
-    unsigned n = (unsigned)prng_below(&rig->prng, CLIENTS);
-    struct client *c = &rig->clients[group][n];
+    struct rig *r = h->rig;
+    unsigned n = (unsigned)prng_below(&r->prng, CLIENTS);
+    struct client *c = &r->clients[group][n];
     if (c->busy)
         return;
     struct op *op = op_new(h, c->open ? OP_SESSION : OP_OPEN, group);
     uint8_t command = (uint8_t)(100 + n);
     op->client = n;
     c->busy = true;
-    int st = c->open ? group_propose(g, &op->proposal, c->session, c->number,
-                                     slice_make(&command, 1))
-                     : group_session_open(g, &op->proposal);
+    int st = c->open
+                 ? group_propose(g, &op->proposal, c->session, c->number, slice_make(&command, 1))
+                 : group_session_open(g, &op->proposal);
     if (st != 0)
         op_end(op);
 }
 
 static void begin_op(struct host *h, unsigned group)
 {
-    struct rig *rig = h->rig;
+    struct rig *r = h->rig;
     struct group *g = groups_find(h->groups, group);
     if (g == NULL || !group_leads(g))
         return;
-    uint64_t what = prng_below(&rig->prng, 4);
+    uint64_t what = prng_below(&r->prng, 4);
     if (what == 0) {
         begin_session_op(h, g, group);
         return;
     }
-    unsigned key = (unsigned)prng_below(&rig->prng, KEYS);
+    unsigned key = (unsigned)prng_below(&r->prng, KEYS);
     struct op *op = op_new(h, what == 1 ? OP_READ : OP_PLAIN, group);
     uint8_t command = (uint8_t)key;
     op->key = key;
-    op->floor = rig->highest[group][key];
+    op->floor = r->highest[group][key];
     int st = what == 1 ? group_read(g, &op->read)
                        : group_propose(g, &op->proposal, 0, 0, slice_make(&command, 1));
     if (st != 0)
         op_end(op);
     else if (what != 1)
-        rig->asked[group][key]++;
+        r->asked[group][key]++;
 }
 
 static void timeouts(struct host *h)
@@ -390,11 +413,11 @@ static void timeouts(struct host *h)
 
 static void load(struct world_event *event)
 {
-    struct rig *rig = container_of(event, struct rig, load);
-    for (unsigned i = 1; i <= rig->count; i++)
-        if (process_state(rig->p[i]) == PROCESS_UP)
-            process_ready(rig->p[i]);
-    world_after(rig->world, event, 3000);
+    struct rig *r = container_of(event, struct rig, load);
+    for (unsigned i = 1; i <= r->count; i++)
+        if (process_state(r->p[i]) == PROCESS_UP)
+            process_ready(r->p[i]);
+    world_after(r->world, event, 3000);
 }
 
 /* --- turns --- */
@@ -448,58 +471,61 @@ static const struct process_app app = {
 
 /* --- the rig --- */
 
-static void rig_start(struct rig *rig, uint64_t seed, unsigned processes)
+static void rig_start(struct rig *r, uint64_t seed, unsigned processes)
 {
-    memset(rig, 0, sizeof(*rig));
-    rig->world = world_new(seed);
-    rig->count = processes;
-    rig->keep_bytes = 20000;
-    rig->prng = world_prng(rig->world, "test", 0);
-    struct net_rates rates = {.delay_min_us = 200, .delay_mean_us = 2000, .loss_permille = 10,
-                              .double_permille = 10, .reorder_permille = 20};
-    rig->net = net_new(rig->world, PROCESSES_MAX, &rates);
+    memset(r, 0, sizeof(*r));
+    r->world = world_new(seed);
+    r->count = processes;
+    r->keep_bytes = 20000;
+    r->prng = world_prng(r->world, "test", 0);
+    struct net_rates rates = {.delay_min_us = 200,
+                              .delay_mean_us = 2000,
+                              .loss_permille = 10,
+                              .double_permille = 10,
+                              .reorder_permille = 20};
+    r->net = net_new(r->world, PROCESSES_MAX, &rates);
     for (unsigned i = 1; i <= processes; i++) {
         struct process_options options = {
-            .id = i, .world = rig->world, .net = rig->net, .app = &app, .ctx = rig};
+            .id = i, .world = r->world, .net = r->net, .app = &app, .ctx = r};
         for (unsigned g = 0; g < GROUPS; g++)
-            rig->id[i][g] = i * 100 + g;
-        rig->p[i] = process_new(&options);
-        assert_int_equal(process_start(rig->p[i]), 0);
+            r->id[i][g] = i * 100 + g;
+        r->p[i] = process_new(&options);
+        assert_int_equal(process_start(r->p[i]), 0);
     }
-    rig->loading = true;
-    rig->load.fire = load;
-    world_after(rig->world, &rig->load, 1000);
+    r->loading = true;
+    r->load.fire = load;
+    world_after(r->world, &r->load, 1000);
 }
 
-static void rig_run(struct rig *rig, uint64_t us)
+static void rig_run(struct rig *r, uint64_t us)
 {
-    world_run_until(rig->world, world_now_us(rig->world) + us);
+    world_run_until(r->world, world_now_us(r->world) + us);
 }
 
-static void rig_end(struct rig *rig)
+static void rig_end(struct rig *r)
 {
-    world_cancel(rig->world, &rig->load);
-    for (unsigned i = 1; i <= rig->count; i++)
-        process_free(rig->p[i]);
-    net_free(rig->net);
-    world_free(rig->world);
+    world_cancel(r->world, &r->load);
+    for (unsigned i = 1; i <= r->count; i++)
+        process_free(r->p[i]);
+    net_free(r->net);
+    world_free(r->world);
 }
 
-static struct host *host_of(struct rig *rig, unsigned i)
+static struct host *host_of(struct rig *r, unsigned i)
 {
-    return process_state(rig->p[i]) == PROCESS_UP ? process_user(rig->p[i]) : NULL;
+    return process_state(r->p[i]) == PROCESS_UP ? process_user(r->p[i]) : NULL;
 }
 
-static struct group *group_of(struct rig *rig, unsigned i, unsigned group)
+static struct group *group_of(struct rig *r, unsigned i, unsigned group)
 {
-    struct host *h = host_of(rig, i);
+    struct host *h = host_of(r, i);
     return h != NULL ? groups_find(h->groups, group) : NULL;
 }
 
-static unsigned leader_of(struct rig *rig, unsigned group)
+static unsigned leader_of(struct rig *r, unsigned group)
 {
-    for (unsigned i = 1; i <= rig->count; i++) {
-        struct group *g = group_of(rig, i, group);
+    for (unsigned i = 1; i <= r->count; i++) {
+        struct group *g = group_of(r, i, group);
         if (g != NULL && group_leads(g))
             return i;
     }
@@ -507,9 +533,9 @@ static unsigned leader_of(struct rig *rig, unsigned group)
 }
 
 /* Value of a counter as a replica has it, its tier asked directly when the row is not in memory. */
-static uint64_t value_at(struct rig *rig, unsigned i, unsigned group, unsigned n)
+static uint64_t value_at(struct rig *r, unsigned i, unsigned group, unsigned n)
 {
-    struct host *h = host_of(rig, i);
+    struct host *h = host_of(r, i);
     struct group *g = groups_find(h->groups, group);
     char name[24];
     struct record record;
@@ -518,7 +544,7 @@ static uint64_t value_at(struct rig *rig, unsigned i, unsigned group, unsigned n
     if (st != ST_COLD)
         return st == 0 && record_live(&record, 0) ? counter_value(&record) : 0;
     BUFFER_AUTO struct buffer row = {0}, value = {0};
-    struct tier *tier = process_tier(rig->p[i]);
+    struct tier *tier = process_tier(r->p[i]);
     row_key_encode(&row, (uint16_t)group, engine_partition(h->engine, (uint16_t)group)->generation,
                    0, key.bytes);
     if (tier->ops->get(tier, buffer_slice(&row), false, &value) != 0 ||
@@ -528,58 +554,56 @@ static uint64_t value_at(struct rig *rig, unsigned i, unsigned group, unsigned n
 }
 
 /* All alive and whole for a while; then everything must add up. */
-static void rig_settle(struct rig *rig)
+static void rig_settle(struct rig *r)
 {
-    net_heal(rig->net);
-    for (unsigned i = 1; i <= rig->count; i++)
-        if (process_state(rig->p[i]) == PROCESS_DOWN && process_start(rig->p[i]) != 0)
-            wrong(rig, "a process does not start");
-    rig_run(rig, 8000000);
-    rig->loading = false;
-    rig_run(rig, 8000000);
+    net_heal(r->net);
+    for (unsigned i = 1; i <= r->count; i++)
+        if (process_state(r->p[i]) == PROCESS_DOWN && process_start(r->p[i]) != 0)
+            wrong(r, "a process does not start");
+    rig_run(r, 8000000);
+    r->loading = false;
+    rig_run(r, 8000000);
 }
 
-static void rig_check(struct rig *rig)
+static void rig_check(struct rig *r)
 {
-    for (unsigned g = 0; g < GROUPS && rig->wrong == NULL; g++) {
-        unsigned leader = leader_of(rig, g);
+    for (unsigned g = 0; g < GROUPS && r->wrong == NULL; g++) {
+        unsigned leader = leader_of(r, g);
         if (leader == 0) {
-            wrong(rig, "no leader");
+            wrong(r, "no leader");
             return;
         }
         for (unsigned k = 0; k < KEYS; k++) {
-            uint64_t value = value_at(rig, leader, g, k);
-            if (value < rig->acked[g][k])
-                wrong(rig, "an answered command is lost");
-            if (value > rig->asked[g][k])
-                wrong(rig, "a command was done twice");
+            uint64_t value = value_at(r, leader, g, k);
+            if (value < r->acked[g][k])
+                wrong(r, "an answered command is lost");
+            if (value > r->asked[g][k])
+                wrong(r, "a command was done twice");
         }
         for (unsigned c = 0; c < CLIENTS; c++) {
-            uint64_t value = value_at(rig, leader, g, 100 + c);
-            if (value < rig->clients[g][c].done || value > rig->clients[g][c].done + 1)
-                wrong(rig, "a session's command was lost or done twice");
+            uint64_t value = value_at(r, leader, g, 100 + c);
+            if (value < r->clients[g][c].done || value > r->clients[g][c].done + 1)
+                wrong(r, "a session's command was lost or done twice");
         }
         struct group_status lead;
-        group_status(group_of(rig, leader, g), &lead);
-        for (unsigned i = 1; i <= rig->count; i++) {
+        group_status(group_of(r, leader, g), &lead);
+        for (unsigned i = 1; i <= r->count; i++) {
             struct group_status status;
-            if (group_of(rig, i, g) == NULL) {
-                wrong(rig, "a replica is missing");
+            if (group_of(r, i, g) == NULL) {
+                wrong(r, "a replica is missing");
                 return;
             }
-            group_status(group_of(rig, i, g), &status);
+            group_status(group_of(r, i, g), &status);
             if (status.state != GROUP_RUNNING)
-                wrong(rig, "a replica stopped");
+                wrong(r, "a replica stopped");
             if (status.raft.applied != lead.raft.applied)
-                wrong(rig, "a replica is behind");
-            for (unsigned k = 0; k < 100 + CLIENTS && rig->wrong == NULL; k++)
-                if (value_at(rig, i, g, k) != value_at(rig, leader, g, k))
-                    wrong(rig, "replicas differ");
+                wrong(r, "a replica is behind");
+            for (unsigned k = 0; k < 100 + CLIENTS && r->wrong == NULL; k++)
+                if (value_at(r, i, g, k) != value_at(r, leader, g, k))
+                    wrong(r, "replicas differ");
         }
     }
 }
-
-static struct rig rig;
 
 static void print_state(struct rig *r)
 {
@@ -591,8 +615,8 @@ static void print_state(struct rig *r)
             group_status(group_of(r, i, g), &s);
             print_message("process %u group %u state %d role %d term %" PRIu64 " last %" PRIu64
                           " commit %" PRIu64 " applied %" PRIu64 " first %" PRIu64 "\n",
-                          i, g, s.state, s.raft.role, s.raft.term, s.raft.last_index,
-                          s.raft.commit, s.raft.applied, s.raft.first_index);
+                          i, g, s.state, s.raft.role, s.raft.term, s.raft.last_index, s.raft.commit,
+                          s.raft.applied, s.raft.first_index);
         }
 }
 
@@ -689,7 +713,7 @@ static const char *storm_seed(uint64_t seed, unsigned rounds)
 static void test_storms(void **state)
 {
     uint64_t done = 0, sent = 0, installed = 0;
-    for (uint64_t seed = 100; seed < 120; seed++) {
+    for (uint64_t seed = 100; seed < 108; seed++) {
         const char *why = storm_seed(seed, 25);
         if (why != NULL)
             fail_msg("seed %" PRIu64 ": %s", seed, why);
