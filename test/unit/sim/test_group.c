@@ -557,10 +557,12 @@ static uint64_t value_at(struct rig *r, unsigned i, unsigned group, unsigned n)
 static void rig_settle(struct rig *r)
 {
     net_heal(r->net);
-    for (unsigned i = 1; i <= r->count; i++)
-        if (process_state(r->p[i]) == PROCESS_DOWN && process_start(r->p[i]) != 0)
-            wrong(r, "a process does not start");
-    rig_run(r, 8000000);
+    for (unsigned round = 0; round < 2; round++) { /* some still have their death before them */
+        for (unsigned i = 1; i <= r->count; i++)
+            if (process_state(r->p[i]) == PROCESS_DOWN && process_start(r->p[i]) != 0)
+                wrong(r, "a process does not start");
+        rig_run(r, 4000000);
+    }
     r->loading = false;
     rig_run(r, 8000000);
 }
