@@ -50,6 +50,7 @@ struct faults {
     const struct workload *workload;
     void *run;
     struct net *net;
+    struct net_rates rates; /* without any burst */
     struct machine machines[PROCESSES_MAX];
     unsigned count;
     struct entry *entries;
@@ -226,7 +227,7 @@ static bool do_clog(struct faults *f, const struct fault *x)
 
 static void rates_apply(struct faults *f, struct later *l)
 {
-    struct net_rates r = f->plan->rates;
+    struct net_rates r = f->rates;
     uint64_t values[BURSTS] = {r.loss_permille, r.double_permille, r.reorder_permille,
                                r.delay_mean_us};
     for (int i = 0; i < BURSTS; i++) {
@@ -428,6 +429,7 @@ struct faults *faults_begin(struct world *w, const struct plan *plan, const bool
     f->workload = workload;
     f->run = run;
     f->net = net;
+    f->rates = *net_rates(net);
     f->count = count;
     f->random = world_prng(w, "deaths", 0);
     list_init(&f->laters);
@@ -446,7 +448,6 @@ struct faults *faults_begin(struct world *w, const struct plan *plan, const bool
             world_at(w, &e->event, e->fault->at_us);
     }
     clocks_begin(f);
-    rates_apply(f, NULL);
     return f;
 }
 
@@ -479,8 +480,8 @@ void faults_heal(struct faults *f)
 {
     struct prng random = world_prng(f->world, "healing", 0);
     struct net_rates whole = {
-        .delay_min_us = f->plan->rates.delay_min_us,
-        .delay_mean_us = f->plan->rates.delay_mean_us,
+        .delay_min_us = f->rates.delay_min_us,
+        .delay_mean_us = f->rates.delay_mean_us,
     };
     world_trace(f->world, 0, "heal", {"all", f->plan->all_return});
     events_forget(f);

@@ -1,8 +1,8 @@
 /* What goes wrong in a run: a list drawn from the seed before anything runs, so that a part of it
  * can be run again (sim/shrink.h).
  *
- * Swarm testing (Groce et al. 2012): each seed switches a random subset of kinds on and draws its
- * own base rates for the network and the clocks; so some runs have nothing but one kind of trouble.
+ * Swarm testing (Groce et al. 2012): each seed switches a random subset of kinds on and draws how
+ * far its clocks drift; so some runs have nothing but one kind of trouble.
  */
 #pragma once
 
@@ -64,7 +64,6 @@ struct fault {
 };
 
 struct plan {
-    struct net_rates rates; /* of the network when nothing is wrong with it */
     int64_t drift_ppm_max;
     uint64_t kinds;  /* bits: switched on */
     bool all_return; /* in the healing phase */
@@ -79,8 +78,8 @@ void plan_print_fault(const struct plan *plan, size_t i, struct buffer *out); /*
 
 struct faults;
 
-/* Sets base rates and clocks, and the plan in motion: of its faults those whose bit is set in
- * `chosen` (NULL: all). */
+/* Sets clocks, and the plan in motion: of its faults the chosen ones (NULL: all). The network's
+ * rates as they are now are what bursts come on top of. */
 struct faults *faults_begin(struct world *w, const struct plan *plan, const bool *chosen,
                             const struct workload *workload, void *run, struct net *net,
                             struct process **processes, unsigned count);

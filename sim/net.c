@@ -52,6 +52,24 @@ uint64_t net_exponential(struct prng *random, uint64_t mean)
     return value < 20 * mean ? value : 20 * mean;
 }
 
+/* Mostly small, sometimes up to max. */
+static unsigned draw_permille(struct prng *random, unsigned max)
+{
+    uint64_t value = prng_below(random, max + 1) * prng_below(random, 1001) / 1000;
+    return prng_below(random, 2) == 0 ? 0 : (unsigned)value;
+}
+
+struct net_rates net_rates_draw(struct prng *random)
+{
+    struct net_rates r = {.delay_min_us = 50 + prng_below(random, 500)};
+    bool quick = prng_below(random, 5) < 3;
+    r.delay_mean_us = quick ? 200 + prng_below(random, 4800) : 30000 + prng_below(random, 70000);
+    r.loss_permille = draw_permille(random, 100);
+    r.double_permille = draw_permille(random, 250);
+    r.reorder_permille = draw_permille(random, 500);
+    return r;
+}
+
 static struct link *link_at(const struct net *n, unsigned from, unsigned to)
 {
     CHECK(from >= 1 && from <= n->endpoints);

@@ -25,6 +25,10 @@ struct net_rates {
 
 typedef void (*net_receive)(void *ctx, unsigned from, struct slice bytes);
 
+/* What a workload may take for a run: short delays or long ones, and none, little or much of each
+ * trouble. */
+struct net_rates net_rates_draw(struct prng *random);
+
 struct net *net_new(struct world *w, unsigned endpoints, const struct net_rates *rates);
 void net_free(struct net *n);
 void net_attach(struct net *n, unsigned id, net_receive receive, void *ctx);

@@ -46,22 +46,6 @@ static uint64_t small(struct prng *random, uint64_t max)
     return a * prng_below(random, 1001) / 1000;
 }
 
-static struct net_rates draw_rates(struct prng *random)
-{
-    struct net_rates r = {.delay_min_us = 50 + prng_below(random, 500)};
-    if (prng_below(random, 5) < 3)
-        r.delay_mean_us = 200 + prng_below(random, 4800);
-    else
-        r.delay_mean_us = 30000 + prng_below(random, 70000);
-    if (coin(random))
-        r.loss_permille = (unsigned)small(random, LOSS_MAX / 3);
-    if (coin(random))
-        r.double_permille = (unsigned)small(random, DOUBLE_MAX / 2);
-    if (coin(random))
-        r.reorder_permille = (unsigned)small(random, REORDER_MAX);
-    return r;
-}
-
 static uint64_t draw_kinds(struct prng *random, uint64_t allowed)
 {
     uint64_t set = 0;
@@ -145,7 +129,6 @@ struct plan *plan_draw(const struct world *w, unsigned processes, uint64_t fault
     uint64_t allowed = (UINT64_C(1) << FAULT_KINDS) - 1;
     if (!damage)
         allowed &= ~DAMAGE_KINDS;
-    plan->rates = draw_rates(&random);
     plan->drift_ppm_max = coin(&random) ? 0 : (int64_t)small(&random, SIM_CLOCK_DRIFT_PPM_MAX);
     plan->kinds = draw_kinds(&random, allowed);
     plan->all_return = coin(&random);

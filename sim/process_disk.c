@@ -1,8 +1,10 @@
 /* Faults of a simulated process' disks. */
+#include <limits.h>
 #include <stdlib.h>
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/status.h"
 #include "sim/process_private.h"
 
 #define FULL_LEFT_BYTES 4096 /* a full disk still takes so much */
@@ -67,6 +69,7 @@ void process_fail_sync(struct process *p, bool fail)
 
 void process_disk_full(struct process *p, bool full)
 {
+    tier_model_fail(p->tier, TIER_MODEL_FINISH, ST_NOSPACE, full ? UINT_MAX : 0);
     sim_disk_capacity(p->disk, full ? sim_disk_used(p->disk) + FULL_LEFT_BYTES : 0);
     sim_disk_capacity(p->home, full ? sim_disk_used(p->home) + FULL_LEFT_BYTES : 0);
 }

@@ -3,11 +3,12 @@
  * segments taken away one at a time, so that a crash comes between any two of these steps. */
 #include "base/check.h"
 #include "base/status.h"
+#include "node/shard.h"
 #include "sim/process_private.h"
 
 #define SEGMENT_BYTES_DEFAULT (UINT64_C(512) << 10)
-#define ROOM_MIN_BYTES        (UINT64_C(3) << 19) /* a shard asks for 1 MiB and a little at once */
-#define SPARES_MAX            32                  /* as log_open() takes */
+#define ROOM_MIN_BYTES        (SHARD_BATCH_BYTES_MAX * 3 / 2)
+#define SPARES_MAX            32 /* as log_open() takes */
 #define SYNC_MEAN_US          2000
 #define KEEPER_MEAN_US        2000
 #define SYNC_EVERY_US         1000000
@@ -95,10 +96,10 @@ int process_log_sync_now(struct process *p)
 
 /* --- spares and dead segments --- */
 
-static int spare_make(struct process *p)
+static int spare_make(struct process *p, uint64_t bytes)
 {
     struct log_spare *spare;
-    int st = log_spare_create(sim_disk_disk(p->disk), log_segment_bytes(p->log), &spare);
+    int st = log_spare_create(sim_disk_disk(p->disk), bytes, &spare);
     if (st == 0)
         log_spare_add(p->log, spare);
     return st;
@@ -135,7 +136,8 @@ static void keeper_fire(struct world_event *event)
         if (recycle)
             log_spare_add(p->log, dead);
         keeper_soon(p); /* the next one */
-    } else if (log_needs_spare(p->log) && spare_make(p) == 0 && log_needs_spare(p->log)) {
+    } else if (log_needs_spare(p->log) && spare_make(p, log_segment_bytes(p->log)) == 0 &&
+               log_needs_spare(p->log)) {
         keeper_soon(p);
     }
 }
@@ -152,22 +154,27 @@ void process_truncate(struct process *p, uint64_t lsn)
 /* --- appending --- */
 
 /* The real one waits here until the keeper made a spare: nothing else happens to the shard
- * meanwhile. */
+ * meanwhile. A record too large for a segment gets one of its own. */
 static bool make_room(struct process *p, uint64_t need, uint64_t record_bytes)
 {
+    bool large = log_spare_bytes_for(record_bytes) > log_segment_bytes(p->log);
     while (log_status(p->log) == 0 && log_room(p->log, record_bytes) < need) {
-        if (!log_needs_spare(p->log) || spare_make(p) < 0)
+        uint64_t bytes = large ? log_spare_bytes_for(need) : log_segment_bytes(p->log);
+        if ((!large && !log_needs_spare(p->log)) || spare_make(p, bytes) < 0)
             return false;
+        large = false;
     }
     return log_status(p->log) == 0;
 }
 
+/* One shard, so what it was promised stays there until it writes. */
 bool process_log_room(struct process *p, uint64_t bytes)
 {
     if (p->log == NULL || p->dying)
         return false;
     uint64_t small = log_segment_bytes(p->log) / 4;
-    return make_room(p, bytes + p->options.room_bytes, bytes < small ? bytes : small);
+    uint64_t need = bytes + SHARD_BATCH_BYTES_MAX + p->options.room_bytes;
+    return bytes == 0 || make_room(p, need, bytes > small ? bytes : small);
 }
 
 int process_log_persist(struct process *p, struct log_batch *batch, uint64_t *ret_lsn)

@@ -297,7 +297,7 @@ static void *create(struct world *w, struct net **ret_net, struct process ***ret
 {
     struct prng random = world_prng(w, "toy", 0);
     struct toy *toy = mem_zalloc(sizeof(*toy));
-    struct net_rates rates = {.delay_mean_us = 1000};
+    struct net_rates rates = net_rates_draw(&random);
     toy->world = w;
     toy->servers = 1 + (unsigned)prng_below(&random, SERVERS_MAX);
     toy->net = net_new(w, toy->servers + CLIENTS, &rates);
