@@ -3,6 +3,7 @@
  * Entries up to commit are the leader's too (leader completeness, 3.6.3), so they are never cut,
  * whatever a message says. An answer names only what is durable; while it is not, the answer is
  * owed and goes out with RAFT_PERSISTED. */
+#include "base/planted.h"
 #include "raft/raft_private.h"
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -77,6 +78,8 @@ void raft_append_answer(struct raft *r)
     struct raft_message answer = raft_message_to(r, r->leader, MESSAGE_APPEND_RESULT);
     answer.append_result.accepted = true;
     answer.append_result.index = min_u64(r->matched, r->durable);
+    if (PLANTED(append_acked_before_persisted))
+        answer.append_result.index = r->matched;
     answer.append_result.round = r->leader_round;
     raft_send(r, raft_node_of(r, r->leader), &answer);
 }
@@ -126,6 +129,8 @@ static bool entries_merge(struct raft *r, const struct message_append *a)
     uint64_t last = a->prev_index + a->entries.count;
     if (last < r->commit)
         last = r->commit;
+    if (PLANTED(append_acked_unmatched))
+        last = r->log.last_index;
     if (last > r->matched)
         r->matched = last;
     return true;
@@ -149,8 +154,9 @@ bool raft_recv_append(struct raft *r, const struct raft_message *m)
     if (!entries_merge(r, a))
         return false;
     /* min(leaderCommit, index of last new entry) (3.5): what lies behind may differ */
-    raft_commit_to(r, min_u64(a->commit, r->matched));
-    if (r->durable >= r->matched)
+    raft_commit_to(
+        r, min_u64(a->commit, PLANTED(follower_commit_uncapped) ? r->log.last_index : r->matched));
+    if (r->durable >= r->matched || PLANTED(append_acked_before_persisted))
         raft_append_answer(r);
     else
         r->ack_owed = true;

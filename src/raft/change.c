@@ -5,6 +5,7 @@
  * and, as a leader of an older term may have appended one that it could not commit, when an entry
  * of the own term is committed (Ongaro's note to raft-dev, 2015-07-10, on 4.1). */
 #include "base/buffer.h"
+#include "base/planted.h"
 #include "raft/raft_private.h"
 
 void raft_config_append(struct raft *r, const struct raft_config *config)
@@ -34,7 +35,7 @@ int raft_on_change(struct raft *r, const struct raft_config *to)
         return ST_CLOSED;
     if (!config_valid(to) || raft_config_joint(to) || raft_config_equal(to, &r->config))
         return ST_INVALID;
-    if (!raft_term_committed(r))
+    if (!raft_term_committed(r) && !PLANTED(change_before_own_term_commit))
         return ST_AGAIN;
     if (r->transfer_to != 0 || r->config_index > r->commit || raft_config_joint(&r->config))
         return ST_AGAIN;

@@ -1,9 +1,12 @@
 /* Majorities, and the commit index that follows from them (3.5, 3.6.2). While the configuration is
  * joint, each of them is two: of the old voters and of the new (4.3). */
+#include "base/planted.h"
 #include "raft/raft_private.h"
 
 static uint64_t reached(const struct raft *r, uint64_t id, enum raft_quorum what)
 {
+    if (id == r->id && what == QUORUM_MATCH && PLANTED(leader_counts_unsynced))
+        return r->log.last_index;
     if (id == r->id)
         return what == QUORUM_MATCH ? r->durable : what == QUORUM_ROUND ? r->round : r->now_us;
     const struct raft_peer *p = raft_peer_find(r, id);
@@ -33,6 +36,8 @@ uint64_t raft_quorum(const struct raft *r, enum raft_quorum what)
 {
     uint64_t new = majority(r, RAFT_VOTER, what);
     uint64_t old = majority(r, RAFT_VOTER_OLD, what);
+    if (PLANTED(joint_one_majority))
+        return new;
     return new < old ? new : old;
 }
 
@@ -80,7 +85,7 @@ void raft_commit_advance(struct raft *r)
     uint64_t index = raft_quorum(r, QUORUM_MATCH);
     /* Only an entry of the own term is committed by counting; those before it are so with it
      * (3.6.2, figure 3.7). All from the no-op on are of the own term. */
-    if (index <= r->commit || index < r->term_start)
+    if (index <= r->commit || (index < r->term_start && !PLANTED(commit_old_term)))
         return;
     raft_commit_to(r, index);
     raft_change_advance(r);

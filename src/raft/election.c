@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "base/buffer.h"
+#include "base/planted.h"
 #include "base/prng.h"
 #include "raft/raft_private.h"
 
@@ -222,7 +223,8 @@ bool raft_recv_vote_request(struct raft *r, const struct raft_message *m)
     const struct message_vote_request *v = &m->vote_request;
     if (!vote_request_possible(m))
         return false;
-    if (!(v->flags & VOTE_TRANSFER) && (raft_in_touch(r) || r->now_us < r->voting_from_us))
+    bool in_touch = raft_in_touch(r) && !(PLANTED(vote_despite_leader) && r->role != RAFT_LEADER);
+    if (!(v->flags & VOTE_TRANSFER) && (in_touch || r->now_us < r->voting_from_us))
         return true; /* disregarded, whatever its term (4.2.3, 6.4.1) */
 
     /* "at least as up-to-date" (3.6.1) */
@@ -235,6 +237,10 @@ bool raft_recv_vote_request(struct raft *r, const struct raft_message *m)
     if (m->term > r->term)
         raft_follow(r, m->term, 0);
     bool free_to = r->vote == m->from || (r->vote == 0 && r->leader == 0);
+    if (PLANTED(vote_twice_after_transfer) && (v->flags & VOTE_TRANSFER))
+        free_to = true;
+    if (PLANTED(vote_for_short_log))
+        current = true;
     bool granted = m->term == r->term && current && free_to;
     if (granted && r->vote != m->from) {
         r->vote = m->from;

@@ -14,6 +14,7 @@
 
 #include "base/buffer.h"
 #include "base/mem.h"
+#include "base/planted.h"
 #include "raft/raft_private.h"
 
 static struct raft_tail_row *row_at(const struct raft_log *log, uint64_t index)
@@ -113,7 +114,7 @@ void raft_log_cut(struct raft *r, uint64_t first)
         if (r->unsynced[i].last >= first)
             r->unsynced[i].last = first - 1;
     /* "a server always uses the latest configuration in its log" (4.1): also after a cut */
-    while (r->config_index >= first && r->past_count != 0)
+    while (r->config_index >= first && r->past_count != 0 && !PLANTED(config_not_rolled_back))
         past_pop(r);
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/planted.h"
 #include "raft/raft_private.h"
 
 void raft_state_changed(struct raft *r)
@@ -144,7 +145,7 @@ void raft_send_now(struct raft *r, uint64_t node, const struct raft_message *m)
 void raft_send(struct raft *r, uint64_t node, struct raft_message *m)
 {
     raft_state_flush(r);
-    if (r->state_seq <= r->persisted_seq) {
+    if (r->state_seq <= r->persisted_seq || PLANTED(vote_before_persisted)) {
         raft_send_now(r, node, m);
         return;
     }

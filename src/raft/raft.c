@@ -1,5 +1,6 @@
 /* The core's outside: create and restore, events and messages to who handles them, status. */
 #include "raft/raft.h"
+#include "base/planted.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,8 @@ int raft_create(const struct raft_start *start, struct raft **ret_raft)
     r->config_dirty = false;
     /* Before the start it may have answered a leader, who counts on it for so long (6.4.1). */
     r->voting_from_us = start->now_us + (start->fresh ? 0 : raft_ms(start->limits.election_ms));
+    if (PLANTED(no_wait_after_restart))
+        r->voting_from_us = 0;
     raft_election_reset(r);
     *ret_raft = r;
     return ST_OK;

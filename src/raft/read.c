@@ -15,17 +15,21 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/planted.h"
 #include "raft/raft_private.h"
 
 bool raft_leased(const struct raft *r)
 {
     if (r->role != RAFT_LEADER || !r->limits.leases || !raft_term_committed(r) ||
-        r->transfer_to != 0 || r->transfer_asked || !raft_config_votes(&r->config, r->id))
+        r->transfer_to != 0 || (r->transfer_asked && !PLANTED(lease_after_transfer)) ||
+        !raft_config_votes(&r->config, r->id))
         return false;
     if (raft_quorum_alone(r))
         return true;
     uint64_t begun = raft_quorum(r, QUORUM_ROUND);
     uint64_t lease = raft_ms(r->limits.election_ms) / 100 * (100 - r->limits.clock_drift_percent);
+    if (PLANTED(lease_too_long))
+        lease *= 3;
     return begun != 0 && r->now_us < begun + lease;
 }
 
@@ -62,7 +66,7 @@ int raft_on_read(struct raft *r, uint64_t id)
     if (r->role != RAFT_LEADER)
         return ST_CLOSED;
     bool alone = raft_quorum_alone(r);
-    if (raft_term_committed(r) && (alone || raft_leased(r))) {
+    if (raft_term_committed(r) && (alone || raft_leased(r) || PLANTED(read_without_confirming))) {
         read_ready(r, id, r->commit);
         return ST_OK;
     }

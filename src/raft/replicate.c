@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/planted.h"
 #include "raft/raft_private.h"
 
 #define INFLIGHTS_FIRST 4u
@@ -185,6 +186,8 @@ void raft_heartbeats(struct raft *r)
         struct raft_message m = raft_message_to(r, p->id, MESSAGE_HEARTBEAT);
         /* A heartbeat checks no logs: only what is known equal may be called committed. */
         m.heartbeat.commit = r->commit < p->match ? r->commit : p->match;
+        if (PLANTED(heartbeat_commit_uncapped))
+            m.heartbeat.commit = r->commit;
         m.heartbeat.round = r->round;
         raft_send_now(r, p->node, &m);
     }

@@ -14,6 +14,7 @@
 #include "base/buffer.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/planted.h"
 #include "raft/raft_private.h"
 
 /* --- the leader --- */
@@ -165,7 +166,7 @@ bool raft_recv_snapshot(struct raft *r, const struct raft_message *m)
      * have been acknowledged. */
     bool here = s->index <= r->log.last_index && s->index > r->commit &&
                 raft_log_term(r, s->index) == s->index_term;
-    if (here)
+    if (here && !PLANTED(snapshot_drops_suffix))
         raft_commit_to(r, s->index);
     if (s->index <= r->commit) {
         if (r->matched < r->commit)

@@ -583,7 +583,14 @@ static inline int ask(struct cluster *c, uint64_t id, uint64_t read)
 
 static inline int change(struct cluster *c, uint64_t id, const struct raft_config *to)
 {
-    return step(c, id, (struct raft_event){.type = RAFT_CHANGE, .change = *to});
+    struct raft_status s;
+    raft_status(c->nodes[id].r, &s);
+    int st = step(c, id, (struct raft_event){.type = RAFT_CHANGE, .change = *to});
+    if (st == 0) { /* one at a time, and only after a commit of the own term */
+        CHECK(s.config_committed);
+        CHECK(c->nodes[id].seen.log[s.commit].term == s.term);
+    }
+    return st;
 }
 
 static inline int transfer(struct cluster *c, uint64_t id, uint64_t to)

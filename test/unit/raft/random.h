@@ -14,7 +14,11 @@ struct world {
     struct prng p;
     unsigned nodes;
     uint64_t reads;
-    unsigned lose_percent, double_percent, crash_permille, change_permille, cut_permille;
+    unsigned lose_percent, double_percent, late_permille;
+    unsigned crash_permille, change_permille, cut_permille, pause_permille, transfer_permille;
+    struct packet *late; /* messages that come when nobody waits for them any more */
+    uint64_t late_until_us;
+    uint64_t paused_until_us[NODES_MAX];
     bool persist_slowly;
 };
 
@@ -57,11 +61,30 @@ static inline void network_some(struct world *w)
     unsigned span = c->packet_count < 8 ? c->packet_count : 8;
     unsigned at = chance(w, 700) ? 0 : (unsigned)below(w, span);
     struct packet *p = packet_take(c, at);
+    if (w->late == NULL && chance(w, w->late_permille)) {
+        w->late = p;
+        w->late_until_us = c->now_us + below(w, 4 * ELECTION) * 1000;
+        return;
+    }
+    if (c->now_us < w->paused_until_us[p->to] && c->packet_count < 200) {
+        packet_add(c, p->from, p->to, buffer_slice(&p->bytes));
+        packet_free(p);
+        return;
+    }
     if (below(w, 100) >= w->lose_percent)
         packet_deliver(c, p);
     if (below(w, 100) < w->double_percent && c->packet_count < 200)
         packet_add(c, p->from, p->to, buffer_slice(&p->bytes));
     packet_free(p);
+}
+
+static inline void late_some(struct world *w)
+{
+    if (w->late == NULL || w->c->now_us < w->late_until_us)
+        return;
+    packet_add(w->c, w->late->from, w->late->to, buffer_slice(&w->late->bytes));
+    packet_free(w->late);
+    w->late = NULL;
 }
 
 static inline struct raft_config random_config(struct world *w)
@@ -96,7 +119,7 @@ static inline void client_some(struct world *w, uint64_t id)
         struct raft_config to = random_config(w);
         change(c, id, &to);
     }
-    if (chance(w, 5))
+    if (chance(w, w->transfer_permille))
         transfer(c, id, chance(w, 500) ? 0 : 1 + below(w, w->nodes));
 }
 
@@ -127,7 +150,13 @@ static inline void node_some(struct world *w, uint64_t id)
             restart(c, id);
         return;
     }
-    if (raft_due_us(n->r) <= node_now(n))
+    if (c->now_us < w->paused_until_us[id])
+        return;
+    if (chance(w, w->pause_permille)) { /* as a process is stopped: its clock goes on */
+        w->paused_until_us[id] = c->now_us + below(w, 3 * ELECTION) * 1000;
+        return;
+    }
+    if (raft_due_us(n->r) <= node_now(n) && chance(w, 700))
         tick(c, id);
     disk_some(w, id);
     client_some(w, id);
@@ -158,6 +187,8 @@ static inline void world_heal(struct world *w)
 {
     struct cluster *c = w->c;
     c->hold_writes = false;
+    w->late_until_us = 0;
+    late_some(w);
     for (uint64_t id = 1; id <= w->nodes; id++) {
         c->nodes[id].cut = false;
         c->nodes[id].load_later = false;
@@ -215,7 +246,11 @@ static inline void random_run(uint64_t seed, struct world_counts *counts)
     w->cut_permille = below(w, 2) ? (unsigned)below(w, 6) : 0;
     w->change_permille = below(w, 2) ? (unsigned)below(w, 30) : 0;
     w->persist_slowly = below(w, 2);
+    w->late_permille = below(w, 2) ? 5 : 0;
+    w->pause_permille = below(w, 2) ? (unsigned)below(w, 6) : 0;
+    w->transfer_permille = below(w, 3) ? 5 : 50;
     c->limits.leases = below(w, 2);
+    c->limits.append_bytes_max = below(w, 2) ? 1 : 1000;
     c->limits.tail_bytes_max = 1 + below(w, 3000);
     c->limits.appends_inflight_max = 1 + (uint32_t)below(w, 8);
     struct raft_config first = {0}, none = {0};
@@ -231,6 +266,7 @@ static inline void random_run(uint64_t seed, struct world_counts *counts)
         c->now_us += 1000 * (below(w, 10) == 0 ? below(w, 20) : 0);
         for (unsigned k = (unsigned)below(w, 10); k > 0; k--)
             network_some(w);
+        late_some(w);
         node_some(w, 1 + below(w, w->nodes));
         if (i % 100 == 0)
             check_log_matching(w);
