@@ -49,7 +49,7 @@ static bool needed(const struct raft *r)
 
 bool raft_stands(const struct raft *r)
 {
-    return !r->installing && r->term + 1 < RAFT_INDEX_MAX && needed(r);
+    return !r->installing && !raft_log_full(r) && needed(r);
 }
 
 static void term_forget(struct raft *r) /* what belonged to the term before */

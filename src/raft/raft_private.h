@@ -148,6 +148,12 @@ struct raft {
     uint8_t peer_count;
 };
 
+/* Terms and indexes that a forged message has brought near their end: nothing is added there. */
+static inline bool raft_log_full(const struct raft *r)
+{
+    return r->log.last_index >= RAFT_INDEX_MAX - UINT32_MAX || r->term >= RAFT_INDEX_MAX - 1;
+}
+
 static inline uint64_t raft_ms(uint64_t ms)
 {
     return ms * 1000;

@@ -225,8 +225,9 @@ int raft_on_propose(struct raft *r, const struct slice *data, unsigned count)
         bytes += data[i].len + RAFT_ENTRY_EXTRA;
     }
     /* The first is let through, so that the limit does not bound the size of one. */
-    if (raft_writes_full(r) || (r->uncommitted_bytes != 0 &&
-                                r->uncommitted_bytes + bytes > r->limits.uncommitted_bytes_max))
+    if (raft_writes_full(r) || raft_log_full(r) ||
+        (r->uncommitted_bytes != 0 &&
+         r->uncommitted_bytes + bytes > r->limits.uncommitted_bytes_max))
         return ST_LIMIT;
 
     uint64_t first = r->log.last_index + 1;
