@@ -79,7 +79,7 @@ void plan_print_fault(const struct plan *plan, size_t i, struct buffer *out); /*
 struct faults;
 
 /* Sets clocks, and the plan in motion: of its faults the chosen ones (NULL: all). The network's
- * rates as they are now are what bursts come on top of. */
+ * rates as they are now are what bursts come on top of. The plan outlives the result. */
 struct faults *faults_begin(struct world *w, const struct plan *plan, const bool *chosen,
                             const struct workload *workload, void *run, struct net *net,
                             struct process **processes, unsigned count);

@@ -103,9 +103,12 @@ static void print_fields(struct world *w, unsigned node, const char *what,
 {
     char text[LINE_BYTES_MAX];
     size_t len = (size_t)snprintf(text, sizeof(text), "%s", what);
-    for (size_t i = 0; i < count && len < sizeof(text); i++)
-        len += (size_t)snprintf(text + len, sizeof(text) - len, " %s=%" PRIu64, fields[i].key,
-                                fields[i].value);
+    for (size_t i = 0; i < count && len < sizeof(text); i++) {
+        int64_t value = (int64_t)fields[i].value;
+        bool status = value < 0 && value > -1000; /* a failure, not a number that large */
+        len += (size_t)snprintf(text + len, sizeof(text) - len,
+                                status ? " %s=%" PRId64 : " %s=%" PRIu64, fields[i].key, value);
+    }
     print_line(w, node, text);
 }
 

@@ -51,13 +51,13 @@ static void list_all(void)
 {
     printf("workloads\n");
     for (size_t i = 0; workloads[i] != NULL; i++)
-        printf("  %-22s %s\n", workloads[i]->name, workloads[i]->about);
+        printf("  %-30s %s\n", workloads[i]->name, workloads[i]->about);
     printf("faults\n");
     for (int i = 0; i < FAULT_KINDS; i++)
-        printf("  %-22s %s\n", fault_name((enum fault_kind)i), fault_text((enum fault_kind)i));
+        printf("  %-30s %s\n", fault_name((enum fault_kind)i), fault_text((enum fault_kind)i));
     printf("bugs\n");
     for (int i = 1; i < PLANTED_COUNT; i++)
-        printf("  %-22s %s%s\n", planted_name(i), planted_sentence(i),
+        printf("  %-30s %s%s\n", planted_name(i), planted_sentence(i),
                planted_built(i) ? "" : " (not in this build)");
 }
 

@@ -169,8 +169,8 @@ static void test_each_kind_alone(void **state)
         assert_int_equal(idle.births > 0, replaces);
         assert_int_equal(idle.refused > 0, kind == FAULT_rot);
         assert_int_equal(idle.protocols > 0, kind == FAULT_upgrade);
-        plan_free(plan);
         idle_done(&idle);
+        plan_free(plan);
     }
 }
 
@@ -191,8 +191,8 @@ static void test_a_minority_may_stay_down(void **state)
     for (unsigned i = 0; i < NODES; i++)
         down += process_state(idle.processes[i]) == PROCESS_DOWN;
     assert_int_equal(down, 1);
-    plan_free(plan);
     idle_done(&idle);
+    plan_free(plan);
 }
 
 static void test_plans(void **state)
@@ -240,8 +240,8 @@ static void test_refusal_is_a_failure(void **state)
         failed += world_failed(idle.world) != NULL;
         if (world_failed(idle.world) != NULL)
             assert_string_equal(world_failed(idle.world), "refused");
-        plan_free(plan);
         idle_done(&idle);
+        plan_free(plan);
     }
     assert_true(failed > 0);
 }
