@@ -165,7 +165,7 @@ static void storm_next(struct faults *f, struct later *l)
 {
     struct process *p = f->machines[l->a].process;
     if (process_state(p) == PROCESS_DOWN && l->left % 2 == 1)
-        process_die_at_op(p, (l->fault->extra >> l->left) % 16, 0); /* while it recovers */
+        process_die_at_op(p, (l->fault->extra >> l->left % 60) % 16, 0); /* while it recovers */
     else
         process_die(p, l->left % 3 == 0 ? PROCESS_KILL : PROCESS_POWERCUT);
     start_after(f, l->a, l->fault->for_us / 4);
