@@ -501,14 +501,15 @@ static void drop_space(struct world *w, unsigned space)
             engine_count_cancel(w->e, &w->counts[i].count);
             w->counts[i].busy = false;
         }
-    w->ids[space] = w->next_id++;
+    __atomic_store_n(&w->ids[space], w->next_id++, __ATOMIC_RELAXED);
     memset(w->model[space], 0, sizeof(w->model[space]));
     engine_drop_keyspace(w->e, old);
 }
 
 static void turn(struct world *w)
 {
-    w->now_ms += below(w, 4) == 0 ? below(w, 500) : 1;
+    uint64_t passed_ms = below(w, 4) == 0 ? below(w, 500) : 1;
+    __atomic_store_n(&w->now_ms, w->now_ms + passed_ms, __ATOMIC_RELAXED);
     w->lsn += below(w, 50); /* other shards write too */
     expect_unarmed(w);
     engine_turn(w->e, w->lsn, w->now_ms);
@@ -541,18 +542,19 @@ static void fail_tier(struct world *w)
     tier_model_fail(w->model_tier, op, st, 1 + (unsigned)below(w, 3));
 }
 
+/* RocksDB's threads ask. */
 static bool dropped(void *ctx, uint32_t keyspace)
 {
     struct world *w = ctx;
     for (unsigned i = 0; i < SPACES; i++)
-        if (w->ids[i] == keyspace)
+        if (__atomic_load_n(&w->ids[i], __ATOMIC_RELAXED) == keyspace)
             return false;
     return true;
 }
 
 static uint64_t purge_before(void *ctx)
 {
-    return ((struct world *)ctx)->now_ms - PURGE_LAG_MS;
+    return __atomic_load_n(&((struct world *)ctx)->now_ms, __ATOMIC_RELAXED) - PURGE_LAG_MS;
 }
 
 static bool purge_tombstones(void *ctx)
