@@ -73,6 +73,8 @@ static int boot(struct process *p)
     if (st == 0)
         st = p->options.app->recovered(p, &report);
     p->stats.torn_tails += st == 0 && report.torn;
+    if (st == 0 && report.torn)
+        world_mark(p->options.world, "torn_tail_cut");
     if (st != 0)
         snprintf(p->refusal, sizeof(p->refusal), "%s%s%.200s", status_text(st),
                  report.message[0] != '\0' ? ": " : "", report.message);
@@ -95,6 +97,7 @@ int process_start(struct process *p)
         bool stopped = sim_disk_stopped(p->disk) || sim_disk_stopped(p->home);
         world_note(p->options.world, p->options.id, "refused: %s", p->refusal);
         p->stats.refusals += !stopped;
+        world_mark(p->options.world, stopped ? "crash_in_recovery" : "start_refused");
         process_die(p, stopped ? PROCESS_POWERCUT : PROCESS_KILL);
         return st;
     }

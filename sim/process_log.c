@@ -16,6 +16,7 @@
 static void log_trouble(struct process *p, int st)
 {
     bool stopped = sim_disk_stopped(p->disk) || sim_disk_stopped(p->home);
+    world_mark(p->options.world, stopped ? "crash_in_write" : "log_broken");
     process_doom(p, stopped ? PROCESS_POWERCUT : PROCESS_KILL, st);
 }
 
@@ -133,6 +134,7 @@ static void keeper_fire(struct world_event *event)
             log_trouble(p, st);
             return;
         }
+        world_mark(p->options.world, recycle ? "segment_recycled" : "segment_removed");
         if (recycle)
             log_spare_add(p->log, dead);
         keeper_soon(p); /* the next one */
@@ -160,8 +162,10 @@ static bool make_room(struct process *p, uint64_t need, uint64_t record_bytes)
     bool large = log_spare_bytes_for(record_bytes) > log_segment_bytes(p->log);
     while (log_status(p->log) == 0 && log_room(p->log, record_bytes) < need) {
         uint64_t bytes = large ? log_spare_bytes_for(need) : log_segment_bytes(p->log);
-        if ((!large && !log_needs_spare(p->log)) || spare_make(p, bytes) < 0)
+        if ((!large && !log_needs_spare(p->log)) || spare_make(p, bytes) < 0) {
+            world_mark(p->options.world, "no_room_in_log");
             return false;
+        }
         large = false;
     }
     return log_status(p->log) == 0;

@@ -94,8 +94,6 @@ static int toy_recovered(struct process *p, const struct log_recovery *report)
 {
     struct server *s = process_user(p);
     s->lsn = process_env(p)->ops->log_end_lsn(process_env(p));
-    if (report->torn)
-        world_mark(process_world(p), "torn_tail");
     if (report->clean)
         world_mark(process_world(p), "clean_start");
     return 0;
