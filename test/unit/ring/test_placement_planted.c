@@ -1,7 +1,9 @@
 /* The property tests are able to fail: here placement is built with its planted bugs, and the same
  * histories must find each of them, and nothing without one. The sources are part of this program,
  * so the library's are not linked. */
+#ifndef TORC_PLANTED
 #define TORC_PLANTED
+#endif
 
 #include "placement_check.h"
 
