@@ -53,6 +53,13 @@ static uint64_t take_number(struct world *w)
     return value;
 }
 
+static uint8_t take_role(struct world *w)
+{
+    static const uint8_t ROLES[] = {RAFT_VOTER, RAFT_LEARNER, RAFT_VOTER_OLD,
+                                    RAFT_VOTER | RAFT_VOTER_OLD, RAFT_LEARNER | RAFT_VOTER_OLD};
+    return ROLES[take_u8(w) % sizeof(ROLES)];
+}
+
 /* Near what the core has. */
 static uint64_t take_index(struct world *w)
 {
@@ -161,7 +168,7 @@ static void take_entries(struct world *w, struct buffer *bytes, struct raft_mess
             struct raft_config c = {0};
             unsigned members = take_u8(w) % 6;
             for (uint64_t id = 1; id <= members; id++)
-                raft_config_set(&c, id, id, take_u8(w) % 3 + (id == 1 ? 2 : 1));
+                raft_config_set(&c, id, id, take_role(w));
             raft_config_encode(&config, &c);
         }
         entry.data = buffer_slice(&config);
@@ -218,7 +225,7 @@ static void take_message(struct world *w)
         break;
     case MESSAGE_SNAPSHOT: {
         struct raft_config c = {0};
-        raft_config_set(&c, 1, 1, take_u8(w) % 3 + 1);
+        raft_config_set(&c, 1, 1, take_role(w));
         raft_config_set(&c, 2, 2, RAFT_VOTER);
         raft_config_encode(&config, &c);
         m.snapshot.index = take_index(w);
