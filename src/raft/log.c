@@ -195,7 +195,8 @@ void raft_log_rest(struct raft *r)
         r->now_us - r->quiet_us < raft_ms(r->limits.election_ms))
         return;
     for (unsigned i = 0; i < r->peer_count; i++)
-        if (r->peers[i].match != r->log.last_index && r->peers[i].state != PEER_SNAPSHOT)
+        if (r->peers[i].match != r->log.last_index && r->peers[i].state != PEER_SNAPSHOT &&
+            r->now_us - r->peers[i].heard_us <= raft_ms(r->limits.election_ms))
             return;
     rows_free(&r->log);
     for (unsigned i = 0; i < r->peer_count; i++) {

@@ -90,7 +90,8 @@ enum raft_event_type {
     RAFT_TICK,      /* time has passed */
     RAFT_MESSAGE,   /* from a peer, decoded; may be anything */
     RAFT_PERSISTED, /* all up to seq is durable */
-    RAFT_PROPOSE,   /* leader only: appends entries. ST_CLOSED, ST_LIMIT */
+    RAFT_PROPOSE,   /* leader only: appends entries. ST_CLOSED, ST_LIMIT; ST_AGAIN: a transfer is
+                       under way; ST_INVALID: none */
     RAFT_READ,      /* leader only. ST_CLOSED, ST_LIMIT */
     RAFT_CHANGE,    /* leader only: to these members. ST_CLOSED; ST_AGAIN: another change is under
                        way, or nothing of the own term is committed yet; ST_INVALID */
@@ -130,7 +131,7 @@ struct raft_event {
         uint64_t compacted; /* <= applied */
         struct {
             uint64_t to;
-            int st; /* 0, or why there is none: tried again later */
+            int st; /* 0, or why there is none: ST_AGAIN: asked again, else for a new one */
             struct raft_snapshot_chunk chunk;
         } chunk;
         struct {
@@ -148,17 +149,20 @@ struct raft_event {
 /* --- actions --- */
 
 enum raft_action_type {
-    RAFT_ACTION_ENTRIES,  /* persist: they replace what the log had from the first one's index on */
-    RAFT_ACTION_STATE,    /* persist: term, vote, and commit as a hint */
-    RAFT_ACTION_SEND,     /* message.to says to which replica, node says where it is */
-    RAFT_ACTION_COMMIT,   /* entries up to index are committed */
-    RAFT_ACTION_PROPOSED, /* got indexes from index on, in the current term */
-    RAFT_ACTION_READ_READY,     /* may be served once index is applied */
-    RAFT_ACTION_READ_FAILED,    /* not leader any more: ask the new one */
-    RAFT_ACTION_ROLE,           /* role, term or leader changed: see raft_status() */
-    RAFT_ACTION_CONFIG,         /* another configuration is in force: see raft_config() */
+    RAFT_ACTION_ENTRIES, /* persist: they replace what the log had from the first one's index on */
+    RAFT_ACTION_STATE,   /* persist: term, vote, and commit as a hint */
+    RAFT_ACTION_SEND,    /* message.to says to which replica, node says where it is; 0: not a member
+                            here, it is where its message came from */
+    RAFT_ACTION_COMMIT,  /* entries up to index are committed */
+    RAFT_ACTION_PROPOSED,    /* got indexes from index on, in the current term */
+    RAFT_ACTION_READ_READY,  /* may be served once index is applied */
+    RAFT_ACTION_READ_FAILED, /* not leader any more: ask the new one */
+    RAFT_ACTION_ROLE,        /* role, term or leader changed: see raft_status() */
+    RAFT_ACTION_CONFIG,      /* another configuration is in force: see raft_config() */
+    /* Each of these is answered once; there is no second to a peer, or of a leader, before. */
     RAFT_ACTION_SNAPSHOT_READ,  /* to, stream and index (0: a new one) and offset */
-    RAFT_ACTION_SNAPSHOT_STORE, /* a checked chunk from the leader */
+    RAFT_ACTION_SNAPSHOT_STORE, /* a checked chunk from the leader; nothing is applied meanwhile
+                                   that is behind it */
 };
 
 struct raft_action {
@@ -222,7 +226,7 @@ struct raft_status {
     uint64_t leader; /* replica id, 0: unknown */
     uint64_t first_index, last_index, last_term, commit, applied;
     uint64_t config_index; /* of the entry that the configuration in force came with */
-    bool config_committed, leased, transferring;
+    bool config_committed, leased, transferring; /* as of the last step */
     uint64_t dropped; /* messages that could not be, or were not for this replica */
 };
 void raft_status(const struct raft *r, struct raft_status *ret_status);

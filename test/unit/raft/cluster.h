@@ -22,6 +22,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/planted.h"
 #include "base/prng.h"
 #include "base/status.h"
 #include "raft/raft.h"
@@ -782,6 +783,17 @@ static inline struct raft_config voters(unsigned count, ...)
     }
     va_end(args);
     return config;
+}
+
+/* RAFT_BUG=name, in builds that have it: which tests fail then? */
+static inline void plant(void)
+{
+    const char *name = getenv("RAFT_BUG");
+    if (name == NULL)
+        return;
+    planted_bug = planted_find(name);
+    CHECK(planted_bug > 0);
+    CHECK(planted_built(planted_bug));
 }
 
 static inline struct cluster *cluster_make(void)

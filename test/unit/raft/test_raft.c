@@ -357,6 +357,42 @@ static void test_commit_capped(void **state)
     cluster_free(c);
 }
 
+/* Nor does it answer for what it was not sent: its own entries behind may differ. */
+static void test_answer_capped(void **state)
+{
+    struct cluster *c = cluster_new(3);
+    elect(c, 1);
+    run_ms(c, HEARTBEAT);
+    for (unsigned i = 0; i < 3; i++)
+        propose(c, 1, "old"); /* 2..4 */
+    deliver(c);
+    struct raft_message m = {.code = MESSAGE_APPEND, .group = 1, .to = 2, .from = 3, .term = 2};
+    m.append.prev_index = 1;
+    m.append.prev_term = 1;
+    buffer_clear(&c->trace);
+    step(c, 2, (struct raft_event){.type = RAFT_MESSAGE, .message = &m});
+    trace_is(c, "2: follower of 3 in 2\n"
+                "2>3 append_result 2 yes index=1\n");
+    cluster_free(c);
+}
+
+/* One vote a term, whoever asks and why. */
+static void test_one_vote(void **state)
+{
+    struct cluster *c = cluster_new(3);
+    struct raft_message m = {.code = MESSAGE_VOTE_REQUEST, .group = 1, .to = 1, .term = 5};
+    for (unsigned i = 0; i < 3; i++) {
+        m.from = i == 1 ? 3 : 2;
+        m.vote_request.flags = i == 1 ? VOTE_TRANSFER : 0;
+        step(c, 1, (struct raft_event){.type = RAFT_MESSAGE, .message = &m});
+    }
+    trace_is(c, "1: follower of 0 in 5\n"
+                "1>2 vote 5 yes\n"
+                "1>3 vote 5 no\n"
+                "1>2 vote 5 yes\n");
+    cluster_free(c);
+}
+
 /* After a restart: the log, the vote and the term are what was durable, and nobody votes for one
  * election timeout. */
 static void test_restart(void **state)
@@ -483,6 +519,9 @@ int main(void)
         cmocka_unit_test(test_reader),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_answer_capped),
+        cmocka_unit_test(test_one_vote),
     };
+    plant();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -569,5 +569,6 @@ int main(void)
         cmocka_unit_test(test_snapshot_not_needed),
         cmocka_unit_test(test_dropped),
     };
+    plant();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
