@@ -393,6 +393,30 @@ static void test_one_vote(void **state)
     cluster_free(c);
 }
 
+/* Who has less than the voter does not get its vote (3.6.1): by the last term, then by length. */
+static void test_short_log(void **state)
+{
+    struct cluster *c = cluster_new(3);
+    elect(c, 1);
+    propose(c, 1, "a");
+    deliver(c); /* 2 has 2,1 */
+    sleep_ms(c, 2 * ELECTION);
+    struct raft_message m = {.code = MESSAGE_VOTE_REQUEST, .group = 1, .to = 2, .from = 3};
+    buffer_clear(&c->trace);
+    for (m.term = 5; m.term < 8; m.term++) {
+        m.vote_request.last_index = m.term == 5 ? 1 : m.term == 6 ? 2 : 1;
+        m.vote_request.last_term = m.term == 7 ? 2 : 1;
+        step(c, 2, (struct raft_event){.type = RAFT_MESSAGE, .message = &m});
+    }
+    trace_is(c, "2: follower of 0 in 5\n"
+                "2>3 vote 5 no\n"
+                "2: follower of 0 in 6\n"
+                "2>3 vote 6 yes\n"
+                "2: follower of 0 in 7\n"
+                "2>3 vote 7 yes\n");
+    cluster_free(c);
+}
+
 /* After a restart: the log, the vote and the term are what was durable, and nobody votes for one
  * election timeout. */
 static void test_restart(void **state)
@@ -521,6 +545,7 @@ int main(void)
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_answer_capped),
         cmocka_unit_test(test_one_vote),
+        cmocka_unit_test(test_short_log),
     };
     plant();
     return cmocka_run_group_tests(tests, NULL, NULL);
