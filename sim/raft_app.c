@@ -9,6 +9,7 @@
 #include "node/config.h"
 #include "node/node.h"
 #include "sim/raft_app_private.h"
+#include "sim/raft_operator.h"
 
 #define ORDERED_IDLE_MS 10000
 
@@ -123,8 +124,8 @@ static int app_start(struct process *p)
 
     a->settings = settings_new();
     a->node = make_node(a);
-    process_tier_policy(p, &(struct tier_policy){.ctx = a->node,
-                                                 .keyspace_dropped = keyspace_dropped});
+    process_tier_policy(
+        p, &(struct tier_policy){.ctx = a->node, .keyspace_dropped = keyspace_dropped});
     int st = make_engine(a);
     if (st == 0)
         st = shard_create(a->node, a->env, 0, a->engine, &a->shard);
@@ -144,6 +145,9 @@ static int app_replay(struct process *p, const struct log_record *record)
 static int app_recovered(struct process *p, const struct log_recovery *report)
 {
     struct raft_app *a = process_user(p);
+    /* A disk that is known to rot may have lost what was synced, too: nobody trusts it. */
+    if (report->torn && raft_operator_suspects(a->run->operator, process_id(p)))
+        return ST_CORRUPT;
     node_recovered(a->node);
     node_hlc_reserved(a->node, process_identity(p)->clock_max);
     int st = groups_recover(a->groups);
@@ -184,8 +188,9 @@ static void admin_run(struct raft_app *a, const struct raft_admin *task)
     int st = ST_NOTFOUND;
     switch (task->kind) {
     case RAFT_ADMIN_ADD:
-        st = g != NULL ? ST_EXISTS
-                       : groups_add(a->groups, task->group, task->id, &task->config);
+        st = g != NULL ? ST_EXISTS : groups_add(a->groups, task->group, task->id, &task->config);
+        if (st == 0)
+            raft_operator_added(a->run->operator, process_id(a->process), task->group, task->id);
         break;
     case RAFT_ADMIN_DESTROY:
         if (g != NULL && status.id == task->id)
@@ -193,8 +198,10 @@ static void admin_run(struct raft_app *a, const struct raft_admin *task)
         break;
     case RAFT_ADMIN_CHANGE:
         if (g != NULL && status.state == GROUP_RUNNING &&
-            status.raft.config_index == task->config_index)
+            raft_operator_allows(a->run->operator, task->group, &task->config)) {
             st = group_change(g, &task->config);
+            raft_operator_saw(a->run->operator, process_id(a->process), g);
+        }
         break;
     case RAFT_ADMIN_TRANSFER:
         if (g != NULL && status.state == GROUP_RUNNING)

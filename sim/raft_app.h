@@ -25,7 +25,7 @@ struct group *raft_app_group(struct raft_app *a, uint32_t group); /* NULL: none 
 enum raft_admin_kind {
     RAFT_ADMIN_ADD,      /* a replica `id`, with `config` or an empty one */
     RAFT_ADMIN_DESTROY,  /* the replica, if it is still `id` */
-    RAFT_ADMIN_CHANGE,   /* the members to `config`, if it leads and config_index is in force */
+    RAFT_ADMIN_CHANGE,   /* the members to `config`, if it leads and the operator still wants it */
     RAFT_ADMIN_TRANSFER, /* to `id`, 0: anybody */
     RAFT_ADMIN_BALANCE,
 };
@@ -34,7 +34,6 @@ struct raft_admin {
     enum raft_admin_kind kind;
     uint32_t group;
     uint64_t id;
-    uint64_t config_index;
     struct raft_config config;
 };
 void raft_app_admin(struct raft_app *a, const struct raft_admin *task);

@@ -169,10 +169,10 @@ void raft_check_applied(struct raft_check *c, unsigned node, unsigned life,
         fold_close(c, node, r);
     r->fold_index = apply->index;
     r->count++;
-    const uint64_t words[] = {
-        apply->position,         apply->stamp,           command->kind,     command->op,
-        command->key,            (uint64_t)command->arg, command->ttl_ms,   (uint64_t)before,
-        (uint64_t)result->value, result->outcome,        command->pad_bytes};
+    const uint64_t words[] = {apply->position, apply->stamp,      command->kind,
+                              command->op,     command->key,      (uint64_t)command->arg,
+                              command->ttl_ms, (uint64_t)before,  (uint64_t)result->value,
+                              result->outcome, command->pad_bytes};
     r->fold = hash_bytes(r->fold, words, sizeof(words));
     check_place(c, apply, command->op);
 }

@@ -58,8 +58,8 @@ void raft_check_read_done(struct raft_check *c, unsigned client, uint64_t key, u
                           uint64_t index);
 
 struct raft_check_counts {
-    uint64_t elections; /* leaders seen, one a term and group */
-    uint64_t changes;   /* configurations committed */
+    uint64_t elections;         /* leaders seen, one a term and group */
+    uint64_t changes;           /* configurations committed */
     uint64_t committed, unseen; /* entries compared; those that were out of memory already */
     uint64_t applied;
 };

@@ -14,9 +14,9 @@ struct check_entry {
 struct check_slot {
     struct check_entry *seen;
     bool committed, applied, rows;
-    uint64_t term, hash;   /* committed: of the entry */
-    uint64_t commit_term;  /* the first who told was in this term: it was committed by then */
-    uint64_t fold, count;  /* applied: what the commands did */
+    uint64_t term, hash;  /* committed: of the entry */
+    uint64_t commit_term; /* the first who told was in this term: it was committed by then */
+    uint64_t fold, count; /* applied: what the commands did */
     uint64_t rows_hash;
 };
 
@@ -24,7 +24,7 @@ struct check_group {
     struct check_slot *slots; /* by index */
     size_t slots_cap;
     uint64_t committed_max;
-    struct map64 *leaders; /* term to struct check_leader */
+    struct map64 *leaders;     /* term to struct check_leader */
     uint64_t config_committed; /* the highest index of a committed configuration seen */
 };
 

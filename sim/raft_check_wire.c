@@ -49,8 +49,8 @@ static void check_matching(struct raft_check *c, const struct raft_message *m, u
         slot->seen = seen;
     } else if (seen->hash != hash || seen->prev_term != prev_term) {
         world_fail(c->world, "log_matching",
-                   "group %" PRIu32 " index %" PRIu64 " term %" PRIu64
-                   ": %016" PRIx64 " sends another %s than was sent before",
+                   "group %" PRIu32 " index %" PRIu64 " term %" PRIu64 ": %016" PRIx64
+                   " sends another %s than was sent before",
                    m->group, e->index, e->term, m->from,
                    seen->hash != hash ? "entry" : "predecessor");
     }

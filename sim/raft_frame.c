@@ -26,8 +26,7 @@ int raft_request_decode(struct slice bytes, struct raft_request *ret_request)
         .group = bytes_get_u32(bytes.data + 9),
         .session = bytes_get_u64(bytes.data + 13),
         .number = bytes_get_u64(bytes.data + 21),
-        .command =
-            slice_make(bytes.data + REQUEST_HEAD_BYTES, bytes.len - REQUEST_HEAD_BYTES),
+        .command = slice_make(bytes.data + REQUEST_HEAD_BYTES, bytes.len - REQUEST_HEAD_BYTES),
     };
     return 0;
 }

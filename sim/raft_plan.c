@@ -34,16 +34,19 @@ static struct raft_limits draw_limits(struct prng *r, const struct net_rates *ne
 {
     uint64_t trip_ms = 2 * (net->delay_min_us + net->delay_mean_us) / 1000 + 1;
     uint64_t election_ms = trip_ms * between(r, 8, 15);
-    if (election_ms < 100)
-        election_ms = between(r, 100, 1000);
-    bool tight = chance(r, 50);
+    if (election_ms < 200)
+        election_ms = between(r, 200, 1000);
+    /* One small message a round trip is enough only where that is short. */
+    bool near = net->delay_mean_us < 1500;
+    bool tight = near && chance(r, 60);
+    uint64_t chunk_min = near ? 256 : net->delay_mean_us < 10000 ? 4 * KIB : 32 * KIB;
     return (struct raft_limits){
         .election_ms = (uint32_t)election_ms,
         .heartbeat_ms = (uint32_t)(election_ms / between(r, 4, 8)),
         .clock_drift_percent = 12, /* two clocks of 5 % each, and what comes of dividing them */
         .transfer_ms = (uint32_t)election_ms,
         .appends_inflight_max = (uint32_t)(tight ? between(r, 1, 4) : between(r, 8, 64)),
-        .append_bytes_max = tight ? between(r, 64, 4 * KIB) : between(r, 64 * KIB, 1024 * KIB),
+        .append_bytes_max = tight ? between(r, 256, 4 * KIB) : between(r, 64 * KIB, 1024 * KIB),
         .inflight_bytes_max =
             tight ? between(r, 16 * KIB, 256 * KIB) : between(r, 1024 * KIB, 4096 * KIB),
         .tail_bytes_max = chance(r, 50) ? between(r, 1, 4 * KIB) : between(r, 64 * KIB, 1024 * KIB),
@@ -51,7 +54,7 @@ static struct raft_limits draw_limits(struct prng *r, const struct net_rates *ne
             chance(r, 30) ? between(r, 4 * KIB, 64 * KIB) : between(r, 1024 * KIB, 8192 * KIB),
         .reads_max = (uint32_t)(chance(r, 30) ? between(r, 1, 8) : 1024),
         .snapshot_chunk_bytes =
-            (uint32_t)(chance(r, 50) ? between(r, 64, 2 * KIB) : between(r, 16 * KIB, 256 * KIB)),
+            (uint32_t)(chance(r, 50) ? chunk_min : between(r, 32 * KIB, 256 * KIB)),
         .leases = chance(r, 50),
     };
 }
@@ -74,7 +77,8 @@ static void draw_clients(struct prng *r, struct raft_plan *plan)
     plan->lanes = (unsigned)(plan->net.delay_mean_us > 20000 ? 120 : 40) / plan->clients;
     if (plan->lanes > RAFT_PLAN_LANES_MAX)
         plan->lanes = RAFT_PLAN_LANES_MAX;
-    plan->keys = (unsigned)(chance(r, 30) ? between(r, 10, 40) : between(r, 60, RAFT_PLAN_KEYS_MAX));
+    plan->keys =
+        (unsigned)(chance(r, 30) ? between(r, 10, 40) : between(r, 60, RAFT_PLAN_KEYS_MAX));
     plan->session_percent = (unsigned)between(r, 20, 80);
     plan->read_percent = (unsigned)between(r, 20, 60);
     plan->counter_percent = (unsigned)between(r, 10, 50);

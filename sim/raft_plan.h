@@ -22,7 +22,7 @@
 
 struct raft_plan {
     unsigned nodes, groups;
-    unsigned voters; /* that each group has, but while its members change; <= nodes */
+    unsigned voters;         /* that each group has, but while its members change; <= nodes */
     unsigned clients, lanes; /* lanes: operations that one client has under way */
     unsigned keys;
     bool sync_always;
@@ -35,10 +35,10 @@ struct raft_plan {
 
     unsigned session_percent; /* of the lanes that use sessions */
     unsigned read_percent, counter_percent;
-    uint64_t pad_bytes_max; /* of most values */
+    uint64_t pad_bytes_max;  /* of most values */
     unsigned large_permille; /* of values of up to 100 KiB */
-    uint64_t timeout_us;    /* a client waits so long for a reply */
-    uint64_t faulty_us;     /* the phase with faults */
+    uint64_t timeout_us;     /* a client waits so long for a reply */
+    uint64_t faulty_us;      /* the phase with faults */
     uint64_t change_mean_us; /* between changes that the operator makes for no reason; 0: none */
 };
 
