@@ -104,7 +104,6 @@ static int make_groups(struct raft_app *a)
         .birth = process_birth(a->process),
         .limits = plan->limits,
         .log_keep_bytes = plan->log_keep_bytes,
-        .snapshot_bytes_per_turn = plan->snapshot_bytes_per_turn,
     };
     return groups_create(&options, &a->groups);
 }

@@ -68,7 +68,6 @@ static void draw_store(struct prng *r, struct raft_plan *plan)
     plan->segment_bytes = small ? 256 * KIB : 1024 * KIB;
     plan->log_keep_bytes = chance(r, 50) ? between(r, 1, 32 * KIB) : between(r, 64, 512) * KIB;
     plan->log_rewrite_bytes = between(r, 4, 12) * plan->segment_bytes;
-    plan->snapshot_bytes_per_turn = chance(r, 50) ? between(r, 1, 16) * KIB : 1024 * KIB;
 }
 
 static void draw_clients(struct prng *r, struct raft_plan *plan)

@@ -31,7 +31,7 @@ struct raft_plan {
     struct raft_limits limits;
 
     uint64_t table_bytes, cache_bytes, log_bytes, segment_bytes;
-    uint64_t log_keep_bytes, log_rewrite_bytes, snapshot_bytes_per_turn;
+    uint64_t log_keep_bytes, log_rewrite_bytes;
 
     unsigned session_percent; /* of the lanes that use sessions */
     unsigned read_percent, counter_percent;
