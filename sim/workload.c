@@ -2,11 +2,13 @@
 
 #include <string.h>
 
+#include "sim/raft_workload.h"
 #include "sim/toy.h"
 
 const struct workload *const workloads[] = {
     &workload_toy,
     &workload_canary,
+    &workload_raft,
     NULL,
 };
 

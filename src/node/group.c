@@ -193,6 +193,29 @@ int group_open(struct group *g)
 
 /* --- the core's actions --- */
 
+/* Where the replica that a message came from lives: it may be in no configuration known here, as
+ * for a replica that waits to be added all are. */
+void group_heard(struct group *g, uint64_t replica, uint64_t node)
+{
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++) {
+        if (g->heard[i].replica == replica) {
+            g->heard[i].node = node;
+            return;
+        }
+    }
+    g->heard[g->heard_next] = (struct group_heard){.replica = replica, .node = node};
+    g->heard_next = (g->heard_next + 1) % RAFT_MEMBERS_MAX;
+}
+
+static void act_send(struct group *g, const struct raft_action *a)
+{
+    uint64_t node = a->send.node;
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX && node == 0; i++)
+        if (g->heard[i].replica == a->send.message.to)
+            node = g->heard[i].node;
+    groups_send(g->of, node, &a->send.message);
+}
+
 static void act_entries(struct group *g, const struct raft_action *a)
 {
     for (unsigned i = 0; i < a->entries.count; i++) {
@@ -237,7 +260,7 @@ static void act(struct group *g, const struct raft_action *a)
         act_state(g, a);
         break;
     case RAFT_ACTION_SEND:
-        groups_send(g->of, a->send.node, &a->send.message);
+        act_send(g, a);
         break;
     case RAFT_ACTION_COMMIT:
         g->commit = a->index > g->commit ? a->index : g->commit;
@@ -490,4 +513,14 @@ int group_transfer(struct group *g, uint64_t to)
     if (!g->leads)
         return ST_CLOSED;
     return group_step(g, &(struct raft_event){.type = RAFT_TRANSFER, .transfer_to = to});
+}
+
+void group_damaged(struct group *g, int st)
+{
+    group_stop(g, st, "a row can't be read");
+}
+
+const struct raft *group_raft(const struct group *g)
+{
+    return g->raft;
 }

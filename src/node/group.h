@@ -134,3 +134,8 @@ uint64_t group_leader_node(const struct group *g);
  * has before it takes others in. */
 int group_change(struct group *g, const struct raft_config *config);
 int group_transfer(struct group *g, uint64_t to);
+
+/* Who read a row and found it damaged says so: the replica stops. */
+void group_damaged(struct group *g, int st);
+/* The core, to be looked at only; NULL unless running. */
+const struct raft *group_raft(const struct group *g);
