@@ -193,29 +193,6 @@ int group_open(struct group *g)
 
 /* --- the core's actions --- */
 
-/* Where the replica that a message came from lives: it may be in no configuration known here, as
- * for a replica that waits to be added all are. */
-void group_heard(struct group *g, uint64_t replica, uint64_t node)
-{
-    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++) {
-        if (g->heard[i].replica == replica) {
-            g->heard[i].node = node;
-            return;
-        }
-    }
-    g->heard[g->heard_next] = (struct group_heard){.replica = replica, .node = node};
-    g->heard_next = (g->heard_next + 1) % RAFT_MEMBERS_MAX;
-}
-
-static void act_send(struct group *g, const struct raft_action *a)
-{
-    uint64_t node = a->send.node;
-    for (unsigned i = 0; i < RAFT_MEMBERS_MAX && node == 0; i++)
-        if (g->heard[i].replica == a->send.message.to)
-            node = g->heard[i].node;
-    groups_send(g->of, node, &a->send.message);
-}
-
 static void act_entries(struct group *g, const struct raft_action *a)
 {
     for (unsigned i = 0; i < a->entries.count; i++) {
@@ -260,7 +237,7 @@ static void act(struct group *g, const struct raft_action *a)
         act_state(g, a);
         break;
     case RAFT_ACTION_SEND:
-        act_send(g, a);
+        groups_send(g->of, a->send.node, &a->send.message);
         break;
     case RAFT_ACTION_COMMIT:
         g->commit = a->index > g->commit ? a->index : g->commit;

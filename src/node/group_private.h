@@ -35,10 +35,6 @@ struct group_mark { /* all up to seq is durable when the log is synced up to lsn
     uint64_t seq, lsn;
 };
 
-struct group_heard { /* a replica and the node that its last message came from */
-    uint64_t replica, node;
-};
-
 struct group_export;
 struct group_install;
 struct group_sweep;
@@ -57,9 +53,6 @@ struct group {
     struct list_node sync_link; /* in groups.unsynced: waits for the log's sync */
     struct list_node doom_link; /* in groups.doomed */
     bool leads, doomed;         /* destroyed, while work is under way */
-
-    struct group_heard heard[RAFT_MEMBERS_MAX];
-    unsigned heard_next; /* to be replaced */
 
     /* durability */
     struct group_mark marks[GROUP_MARKS_MAX]; /* oldest first */
@@ -136,7 +129,6 @@ void group_free(struct group *g);
 int group_open(struct group *g); /* after the log is replayed */
 int group_found(struct group *g, uint64_t replica, const struct raft_config *config);
 void group_stop(struct group *g, int st, const char *why); /* damaged */
-void group_heard(struct group *g, uint64_t replica, uint64_t node);
 /* One event to the core, its actions carried out. */
 int group_step(struct group *g, const struct raft_event *event);
 void group_written(struct group *g, const struct log_record *record, uint64_t end_lsn);
