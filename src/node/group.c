@@ -227,6 +227,24 @@ static void act_role(struct group *g)
     g->leads = leads;
 }
 
+void group_heard(struct group *g, uint64_t id, uint64_t node)
+{
+    for (unsigned i = 0; i < GROUP_HEARD; i++)
+        if (g->heard[i].id == id) {
+            g->heard[i].node = node;
+            return;
+        }
+    g->heard[g->heard_next++ % GROUP_HEARD] = (struct group_heard){id, node};
+}
+
+static uint64_t heard_node(const struct group *g, uint64_t id)
+{
+    for (unsigned i = 0; i < GROUP_HEARD; i++)
+        if (g->heard[i].id == id)
+            return g->heard[i].node;
+    return 0;
+}
+
 static void act(struct group *g, const struct raft_action *a)
 {
     switch (a->type) {
@@ -237,7 +255,8 @@ static void act(struct group *g, const struct raft_action *a)
         act_state(g, a);
         break;
     case RAFT_ACTION_SEND:
-        groups_send(g->of, a->send.node, &a->send.message);
+        groups_send(g->of, a->send.node != 0 ? a->send.node : heard_node(g, a->send.message.to),
+                    &a->send.message);
         break;
     case RAFT_ACTION_COMMIT:
         g->commit = a->index > g->commit ? a->index : g->commit;

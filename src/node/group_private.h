@@ -20,6 +20,7 @@
 #include "wire/frame.h"
 
 #define GROUP_MARKS_MAX          8
+#define GROUP_HEARD              3
 #define GROUP_ENTRY_BYTES_SOFT   (1u << 20) /* of one entry, unless one command is larger */
 #define GROUP_APPLY_ENTRIES_TURN 512        /* of one group */
 #define GROUP_APPLY_BYTES_TURN   (4u << 20)
@@ -52,7 +53,13 @@ struct group {
     struct list_node busy_link; /* in groups.busy: something to do in groups_turn() */
     struct list_node sync_link; /* in groups.unsynced: waits for the log's sync */
     struct list_node doom_link; /* in groups.doomed */
-    bool leads, doomed;         /* destroyed, while work is under way */
+    bool leads, doomed;         /* doomed: destroyed, while work is under way */
+
+    /* Where those are who spoke last, for a replica whose configuration does not (yet) tell. */
+    struct group_heard {
+        uint64_t id, node;
+    } heard[GROUP_HEARD];
+    unsigned heard_next;
 
     /* durability */
     struct group_mark marks[GROUP_MARKS_MAX]; /* oldest first */
@@ -119,6 +126,7 @@ struct groups {
 
 void groups_busy(struct groups *gs, struct group *g); /* it has something to do in the next pass */
 void groups_send(struct groups *gs, uint64_t node, const struct raft_message *message);
+void group_heard(struct group *g, uint64_t id, uint64_t node);
 /* Whether `bytes` more may go into the batch; writes it first when it is full. */
 bool groups_room(struct groups *gs, uint64_t bytes);
 

@@ -402,7 +402,6 @@ bool group_snapshot_busy(const struct group *g)
 
 void group_snapshot_end(struct group *g)
 {
-    CHECK(!group_snapshot_busy(g));
     exports_sweep(g, true);
     if (g->install != NULL)
         install_free(g);

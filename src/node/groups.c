@@ -313,7 +313,7 @@ void groups_send(struct groups *gs, uint64_t node, const struct raft_message *me
         list_push_back(&gs->peers_full, &peer->link);
 }
 
-static void message_in(struct groups *gs, const struct raft_message *message)
+static void message_in(struct groups *gs, uint64_t from, const struct raft_message *message)
 {
     struct group *g = groups_find(gs, message->group);
     uint64_t bytes = message->code == MESSAGE_APPEND ? message->append.entries.bytes.len : 0;
@@ -326,6 +326,7 @@ static void message_in(struct groups *gs, const struct raft_message *message)
         gs->counters.dropped_room++;
         return;
     }
+    group_heard(g, message->from, from);
     group_step(g, &(struct raft_event){.type = RAFT_MESSAGE, .message = message});
 }
 
@@ -345,7 +346,7 @@ void groups_message(struct groups *gs, struct slice bytes)
     hlc_merge(&gs->shard->hlc, frame.head.stamp, gs->shard->now_ms, SKEW_MS_MAX);
     while ((st = frame_next(&frame, &gs->refusals, &message)) != ST_NOTFOUND) {
         if (st == 0)
-            message_in(gs, &message);
+            message_in(gs, frame.head.from, &message);
         else
             gs->counters.dropped_malformed++;
         if (st == ST_PROTOCOL)

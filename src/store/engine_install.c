@@ -26,7 +26,7 @@ struct engine_install {
     struct list_node link; /* in e->installs from WAIT to FORGET */
     struct work work;
     enum phase phase;
-    bool busy;
+    bool busy, working; /* asked for something; on a worker */
     int st;
     uint32_t generation;
     struct tier_bulk *bulk;
@@ -142,6 +142,7 @@ static void feed_done(struct work *work)
 {
     struct engine_install *x = container_of(work, struct engine_install, work);
     x->e->works--;
+    x->working = false;
     answer(x);
 }
 
@@ -165,6 +166,7 @@ void engine_install_feed(struct engine_install *x, struct slice data)
     x->busy = true;
     buffer_append_slice(&x->bytes, data);
     x->work = (struct work){.run = feed_run, .done = feed_done, .klass = WORK_FLUSH};
+    x->working = true;
     engine_submit(x->e, &x->work);
 }
 
@@ -239,6 +241,7 @@ static void finish_done(struct work *work)
     struct engine_install *x = container_of(work, struct engine_install, work);
     struct engine *e = x->e;
     e->works--;
+    x->working = false;
     e->installing = false;
     if (x->st == 0) {
         switch_partition(x);
@@ -300,7 +303,7 @@ bool engine_installs_turn(struct engine *e)
         answer(x);
     } else if (x->phase == WAIT && !flush_running(e)) {
         x->phase = FINISH;
-        e->installing = true;
+        e->installing = x->working = true;
         x->work = (struct work){.run = finish_run, .done = finish_done, .klass = WORK_FLUSH};
         engine_submit(e, &x->work);
     } else if (x->phase == FORGET) {
@@ -324,7 +327,8 @@ void engine_install_free(struct engine_install *x)
 {
     if (x == NULL)
         return;
-    CHECK(!x->busy);
+    CHECK(!x->working);
+    list_remove(&x->link);
     if (x->bulk != NULL)
         x->e->tier->ops->bulk_abort(x->bulk);
     buffer_free(&x->bytes);

@@ -33,8 +33,9 @@ void engine_install_feed(struct engine_install *x, struct slice data);
 void engine_install_finish(struct engine_install *x, uint64_t index, struct slice meta);
 bool engine_install_busy(const struct engine_install *x);
 void *engine_install_ctx(const struct engine_install *x);
-void engine_install_free(
-    struct engine_install *x); /* not while busy; what is not finished is gone */
+/* What is not finished is gone. Not while busy, but for the end of the engine: then not while work
+ * is under way. */
+void engine_install_free(struct engine_install *x);
 
 /* What the last installation of the partition stored; blocks: for a start. ST_NOTFOUND. */
 int engine_install_meta(struct engine *e, uint16_t partition, struct buffer *out);

@@ -75,7 +75,7 @@ struct rig {
     uint64_t id[PROCESSES_MAX + 1][GROUPS]; /* replicas; 0: none there yet */
     struct prng prng;
     struct world_event load;
-    bool loading, often_flush;
+    bool loading, often_flush, small_cache;
     uint64_t keep_bytes;
     uint64_t acked[GROUPS][KEYS], asked[GROUPS][KEYS];
     uint64_t highest[GROUPS][KEYS]; /* answered */
@@ -194,7 +194,7 @@ static int host_start(struct process *p)
         .shards = 1,
         .partitions = PARTITIONS,
         .table_bytes = 64 << 20,
-        .cache_bytes = 4 << 20,
+        .cache_bytes = h->rig->small_cache ? 1 : 4 << 20,
         .log_bytes = 1 << 30,
         .ordered_idle_ms = 1000,
         .hash_seed = 5,
@@ -452,7 +452,7 @@ static void host_upkeep(struct host *h)
 static bool host_turn_end(struct process *p)
 {
     struct host *h = process_user(p);
-    if (h->rig->loading)
+    for (uint64_t n = prng_below(&h->rig->prng, 4); h->rig->loading && n > 0; n--)
         begin_op(h, (unsigned)prng_below(&h->rig->prng, GROUPS));
     host_upkeep(h);
     groups_turn(h->groups);
@@ -609,6 +609,17 @@ static void rig_check(struct rig *r)
 
 static void print_state(struct rig *r)
 {
+    for (unsigned i = 1; i <= r->count; i++) {
+        struct groups_counters c;
+        if (host_of(r, i) == NULL)
+            continue;
+        groups_counters(host_of(r, i)->groups, &c);
+        print_message("process %u messages out %" PRIu64 " in %" PRIu64 " dropped group %" PRIu64
+                      " malformed %" PRIu64 " room %" PRIu64 " snapshots sent %" PRIu64
+                      " installed %" PRIu64 "\n",
+                      i, c.messages_out, c.messages_in, c.dropped_group, c.dropped_malformed,
+                      c.dropped_room, c.snapshots_sent, c.snapshots_installed);
+    }
     for (unsigned i = 1; i <= r->count; i++)
         for (unsigned g = 0; g < GROUPS; g++) {
             struct group_status s;
@@ -701,6 +712,7 @@ static const char *storm_seed(uint64_t seed, unsigned rounds)
 {
     rig_start(&rig, seed, 3 + 2 * (seed % 4 == 0));
     rig.often_flush = seed % 2;
+    rig.small_cache = seed % 5 < 2;
     rig.keep_bytes = seed % 3 == 0 ? 500 : 20000;
     rig_run(&rig, 2000000);
     storm(&rig, rounds);
@@ -733,12 +745,106 @@ static void test_storms(void **state)
     assert_true(done > 10000);
 }
 
+/* --- a replica that lost its past --- */
+
+static void change(struct rig *r, unsigned g, uint64_t remove, uint64_t add, unsigned node,
+                   uint8_t role)
+{
+    for (unsigned i = 0; i < 300; i++) {
+        unsigned leader = leader_of(r, g);
+        if (leader != 0) {
+            struct group *group = group_of(r, leader, g);
+            struct raft_config config = *group_config(group);
+            const struct raft_member *m = raft_config_find(&config, add);
+            bool there = m != NULL && m->role == role && raft_config_find(&config, remove) == NULL;
+            if (there && !raft_config_joint(&config))
+                return;
+            raft_config_set(&config, remove, 0, 0);
+            raft_config_set(&config, add, node, role);
+            if (!there)
+                group_change(group, &config);
+            process_ready(r->p[leader]);
+        }
+        rig_run(r, 50000);
+    }
+    wrong(r, "a change does not come through");
+}
+
+/* Its replicas are given up, and new ones take their place. */
+static void rejoin(struct rig *r, unsigned i, uint64_t life)
+{
+    for (unsigned g = 0; g < GROUPS; g++) {
+        uint64_t was = i * 100 + g, id = life * 1000 + i * 100 + g;
+        r->id[i][g] = id;
+        groups_destroy(host_of(r, i)->groups, g);
+        int st = ST_AGAIN;
+        for (unsigned n = 0; n < 100 && st == ST_AGAIN; n++) {
+            st = groups_add(host_of(r, i)->groups, g, id, &(struct raft_config){0});
+            process_ready(r->p[i]);
+            rig_run(r, 50000);
+        }
+        assert_int_equal(st, 0);
+        change(r, g, was, id, i, RAFT_LEARNER);
+        change(r, g, was, id, i, RAFT_VOTER);
+    }
+}
+
+static void lost_past(uint64_t seed, bool wipe)
+{
+    struct process_copy *copy = NULL;
+    rig_start(&rig, seed, 3);
+    rig.often_flush = seed % 2;
+    rig.keep_bytes = seed % 3 == 0 ? 500 : 20000;
+    rig_run(&rig, 3000000);
+    process_die(rig.p[3], PROCESS_KILL);
+    if (!wipe)
+        copy = process_copy_take(rig.p[3]);
+    if (!wipe) {
+        assert_int_equal(process_start(rig.p[3]), 0);
+        rig_run(&rig, 2000000);
+        process_die(rig.p[3], PROCESS_KILL);
+        process_restore(rig.p[3], copy);
+        process_copy_free(copy);
+    } else {
+        process_wipe(rig.p[3]);
+    }
+    rig.id[3][0] = rig.id[3][1] = 0;
+    assert_int_equal(process_start(rig.p[3]), 0);
+    rig_run(&rig, 1000000);
+    for (unsigned g = 0; g < GROUPS; g++) {
+        struct group_status status;
+        assert_true((group_of(&rig, 3, g) == NULL) == wipe);
+        if (wipe)
+            continue;
+        group_status(group_of(&rig, 3, g), &status);
+        assert_int_equal(status.state, GROUP_ORPHAN);
+    }
+    rejoin(&rig, 3, 1 + seed);
+    storm(&rig, 5);
+    rig_settle(&rig);
+    rig_check(&rig);
+    verdict(&rig, seed);
+    rig_end(&rig);
+}
+
+static void test_wiped(void **state)
+{
+    for (uint64_t seed = 1; seed < 4; seed++)
+        lost_past(seed, true);
+}
+
+static void test_restored(void **state)
+{
+    for (uint64_t seed = 1; seed < 4; seed++)
+        lost_past(seed, false);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_quiet),
-        cmocka_unit_test(test_one_voter),
-        cmocka_unit_test(test_storms),
+        cmocka_unit_test(test_quiet),    cmocka_unit_test(test_one_voter),
+        cmocka_unit_test(test_storms),   cmocka_unit_test(test_wiped),
+        cmocka_unit_test(test_restored),
     };
     if (argc > 2) { /* test_group BUG SEEDS: which seed finds it */
         planted_bug = planted_find(argv[1]);
