@@ -74,18 +74,22 @@ static void suspicion_confirm(struct member_core *c, struct peer *p, uint64_t by
 /* --- about this node --- */
 
 /* Somebody holds us for suspect or dead: we are not (SWIM 4.2), and it is our own fault if we did
- * not answer in time (Lifeguard 4.1). */
+ * not answer in time (Lifeguard 4.1). One who accuses what we were has missed what we said since,
+ * and nobody may be telling it any more: say it again. */
 static void refute(struct member_core *c, uint64_t boot, uint64_t incarnation)
 {
     struct peer *self = c->self;
-    if (boot != self->m.boot || incarnation < self->m.incarnation || c->leaving)
+    if (boot > self->m.boot || c->leaving || PLANTED(member_no_refute))
         return;
-    if (PLANTED(member_no_refute) || incarnation >= MEMBER_INCARNATION_MAX)
-        return;
-    self->m.incarnation = incarnation + 1;
-    c->counts.refutations++;
-    health_change(c, 1);
-    rumour_add(c, self, 0);
+    if (boot == self->m.boot && incarnation >= self->m.incarnation &&
+        incarnation < MEMBER_INCARNATION_MAX) {
+        self->m.incarnation = self->described = incarnation + 1;
+        c->counts.refutations++;
+        health_change(c, 1);
+        rumour_add(c, self, 0);
+    } else if (!list_linked(&self->rumour)) {
+        rumour_add(c, self, 0);
+    }
 }
 
 /* A process with our id that is not this one. That of an earlier life is over; any other runs. */
@@ -124,6 +128,15 @@ static int alive_new(struct member_core *c, const struct member_message_alive *a
     return 0;
 }
 
+/* That it is suspect or dead in this incarnation was heard first: only what it is like is news. */
+static void alive_late(struct member_core *c, struct peer *p, const struct member_message_alive *a)
+{
+    if (a->boot != p->m.boot || a->incarnation <= p->described)
+        return;
+    peer_describe(p, a);
+    out_changed(c, p);
+}
+
 int fact_alive(struct member_core *c, const struct member_message_alive *a)
 {
     struct peer *p = peer_find(c, a->node);
@@ -139,14 +152,17 @@ int fact_alive(struct member_core *c, const struct member_message_alive *a)
     bool newer = a->boot > p->m.boot ||
                  (a->boot == p->m.boot && a->incarnation > p->m.incarnation) ||
                  PLANTED(member_incarnation_ignored);
-    if (!newer)
+    if (!newer) {
+        alive_late(c, p, a);
         return 0;
+    }
     if (a->boot != p->m.boot) { /* another process: knows nothing of what the last one knew */
         p->window = (struct datagram_window){0};
         p->life_stamp = c->event->stamp;
         p->knows_me = false;
         p->m.clock_known = false;
     }
+    p->m.incarnation = a->incarnation;
     peer_describe(p, a);
     suspicion_over(c, p);
     peer_move(c, p, MEMBER_ALIVE);

@@ -31,6 +31,8 @@ struct member_timer { /* zeroed but for fire: unarmed */
 
 struct peer {
     struct member m;
+    uint64_t described;            /* incarnation that address, zone, metadata are of: below
+                                      m.incarnation when a suspicion came before them */
     uint8_t *text;                 /* owned; m's slices point into it */
     struct datagram_window window; /* of m.boot */
     uint64_t life_stamp;           /* our clock when we learned of m.boot */
@@ -125,7 +127,8 @@ uint32_t log2_fixed(uint64_t x);
 struct peer *peer_find(const struct member_core *c, uint64_t node);
 struct peer *peer_add(struct member_core *c, const struct member_message_alive *a);
 void peer_remove(struct member_core *c, struct peer *p);
-void peer_describe(struct peer *p, const struct member_message_alive *a); /* all but the state */
+void peer_describe(struct peer *p,
+                   const struct member_message_alive *a); /* state, incarnation apart */
 void peer_move(struct member_core *c, struct peer *p, enum member_state to);
 bool peer_active(const struct peer *p); /* alive or suspect */
 /* Up to k different ones that `fit`, drawn at random. */

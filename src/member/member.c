@@ -177,7 +177,7 @@ static int take_set(struct member_core *c)
     self.meta = or_as_before(c->event->set.meta, self.meta);
     if (!describes(self.address, self.zone, self.meta))
         return ST_INVALID;
-    self.incarnation++;
+    self.incarnation = ++c->self->m.incarnation;
     peer_describe(c->self, &self);
     if (!c->leaving)
         rumour_add(c, c->self, 0);

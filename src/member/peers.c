@@ -111,7 +111,7 @@ void peer_describe(struct peer *p, const struct member_message_alive *a)
     uint8_t *text = mem_alloc(a->address.len + a->zone.len + a->meta.len), *at = text;
     p->m.boot = a->boot;
     p->m.nonce = a->nonce;
-    p->m.incarnation = a->incarnation;
+    p->described = a->incarnation;
     p->m.version_min = a->version_min;
     p->m.version_max = a->version_max;
     p->m.address = text_put(&at, a->address);
@@ -127,6 +127,7 @@ struct peer *peer_add(struct member_core *c, const struct member_message_alive *
     p->m.id = a->node;
     p->m.state = MEMBER_ALIVE;
     list_node_init(&p->rumour);
+    p->m.incarnation = a->incarnation;
     peer_describe(p, a);
     map64_put(c->peers, a->node, p);
     c->states[MEMBER_ALIVE]++;

@@ -39,7 +39,7 @@ struct member_message rumour_alive(const struct peer *about)
     const struct member *m = &about->m;
     return (struct member_message){
         .code = MEMBER_MESSAGE_ALIVE,
-        .alive = {m->id, m->boot, m->nonce, m->incarnation, m->version_min, m->version_max,
+        .alive = {m->id, m->boot, m->nonce, about->described, m->version_min, m->version_max,
                   m->address, m->zone, m->meta},
     };
 }
@@ -96,6 +96,16 @@ static bool wants_gossip(const struct member_core *c, const struct peer *p, uint
            (p->m.state == MEMBER_DEAD && dead_us < c->limits.gossip_dead_ms * MS_US);
 }
 
+/* Nobody is there to be told: who comes is told all in a full sync. */
+static void drop_all(struct member_core *c)
+{
+    for (unsigned told = 0; told <= TOLD_MAX; told++) {
+        struct list_node *node;
+        while ((node = list_first(&c->rumours[told])) != NULL)
+            rumour_drop(c, list_entry(node, struct peer, rumour));
+    }
+}
+
 void rumour_gossip(struct member_core *c, struct member_timer *timer)
 {
     struct peer *to[FANOUT_MAX];
@@ -107,6 +117,8 @@ void rumour_gossip(struct member_core *c, struct member_timer *timer)
         out_rumours(c, &o);
         out_send(c, &o);
     }
+    if (count == 0)
+        drop_all(c);
     if (c->rumours_count > 0)
         timer_arm(c, timer, c->limits.gossip_interval_ms * MS_US);
 }

@@ -1,6 +1,6 @@
 /* Full syncs over streams: each side tells all that it knows. Now and then with a member drawn at
  * random, which repairs what rumours missed; also with one that is dead, so that the halves of a
- * partition find one another again; and at a join with each seed.
+ * partition find one another again, and with a seed where nobody is; and at a join with each seed.
  *
  * What is told is a run of packets, each of which stands alone: who we are, a sync message, and
  * rumours: of the living all there is to know, of the dead only that. The wish to be told, too,
@@ -74,10 +74,33 @@ void sync_answer(struct member_core *c, struct peer *to, uint64_t link)
 
 /* --- joins --- */
 
+static struct slice seed_address(const struct member_core *c, uint64_t i)
+{
+    return slice_make(c->seeds[i], c->seeds_len[i]);
+}
+
 static void sync_seeds(struct member_core *c)
 {
     for (unsigned i = 0; i < c->seeds_count; i++)
-        sync_send(c, NULL, 0, slice_make(c->seeds[i], c->seeds_len[i]), MEMBER_SYNC_WANTED);
+        sync_send(c, NULL, 0, seed_address(c, i), MEMBER_SYNC_WANTED);
+}
+
+static bool somebody_is_at(const struct member_core *c, struct slice address)
+{
+    for (size_t i = 0; i < c->order_len; i++)
+        if (peer_active(c->order[i]) && slice_equal(c->order[i]->m.address, address))
+            return true;
+    return false;
+}
+
+/* Nodes that started while they were cut off from one another know of the others by this alone. */
+static void sync_lost_seed(struct member_core *c)
+{
+    if (c->seeds_count == 0)
+        return;
+    struct slice address = seed_address(c, prng_below(&c->prng, c->seeds_count));
+    if (!somebody_is_at(c, address))
+        sync_send(c, NULL, 0, address, MEMBER_SYNC_WANTED);
 }
 
 void join_try(struct member_core *c, struct member_timer *timer)
@@ -115,6 +138,5 @@ void sync_period(struct member_core *c, struct member_timer *timer)
     sync_random(c, UINT64_C(1) << MEMBER_ALIVE | UINT64_C(1) << MEMBER_SUSPECT);
     if (c->states[MEMBER_DEAD] > 0 && !PLANTED(member_dead_given_up))
         sync_random(c, UINT64_C(1) << MEMBER_DEAD);
-    if (n == 1) /* alone: those we came by may be elsewhere than when we knew them */
-        sync_seeds(c);
+    sync_lost_seed(c);
 }
