@@ -187,7 +187,7 @@ void relay_timer(struct member_core *c, struct member_timer *timer);
 
 /* sync.c */
 void sync_period(struct member_core *c, struct member_timer *timer);
-void sync_answer(struct member_core *c, struct peer *to, uint64_t link);
+void sync_take(struct member_core *c, struct peer *from, const struct member_message_sync *m);
 void join_try(struct member_core *c, struct member_timer *timer);
 
 /* packet.c */

@@ -42,16 +42,6 @@ static void take_alive(struct member_core *c, const struct member_message_alive 
         refuse(c, MEMBER_REFUSED_VERSION, false, &about, a->address);
 }
 
-static void take_sync(struct member_core *c, struct peer *p, uint8_t flags)
-{
-    if (c->event->type != MEMBER_STREAM)
-        return;
-    c->joined = true;
-    heap_remove(&c->timers, &c->join_timer.node);
-    if ((flags & MEMBER_SYNC_WANTED) != 0)
-        sync_answer(c, p, c->event->packet.link);
-}
-
 static void take_message(struct member_core *c, const struct datagram_head *head, struct peer *p,
                          const struct member_message *m, bool *synced)
 {
@@ -79,7 +69,7 @@ static void take_message(struct member_core *c, const struct datagram_head *head
         break;
     case MEMBER_MESSAGE_SYNC:
         *synced = true;
-        take_sync(c, p, m->sync.flags);
+        sync_take(c, p, &m->sync);
         break;
     case MEMBER_MESSAGE_REFUSE:
         refuse(c, m->refuse.reason, true, head, c->event->packet.from);

@@ -1,10 +1,15 @@
-/* Full syncs over streams: each side tells all that it knows. Now and then with a member drawn at
- * random, which repairs what rumours missed; also with one that is dead, so that the halves of a
- * partition find one another again, and with a seed where nobody is; and at a join with each seed.
+/* Full syncs over streams. Now and then with a member drawn at random, which repairs what rumours
+ * missed; also with one that is dead, so that the halves of a partition find one another again, and
+ * with a seed where nobody is; and at a join with each seed.
  *
- * What is told is a run of packets, each of which stands alone: who we are, a sync message, and
- * rumours: of the living all there is to know, of the dead only that. The wish to be told, too,
- * ends the last one: who was held for dead by us has refuted it when he answers. */
+ *   us ──compare, digest──▶ them      as a rule that is all: the digests are equal
+ *   us ◀──all they know──── them
+ *   us ──all we know──────▶ them      who was held for dead by one side has refuted it by now
+ *
+ * All that is known is a run of packets, each of which stands alone: who we are, a sync message,
+ * and rumours: of the living all there is to know, of the dead only that. */
+#include "base/bytes.h"
+#include "base/hash.h"
 #include "base/planted.h"
 #include "member/internal.h"
 
@@ -67,9 +72,52 @@ static void sync_send(struct member_core *c, struct peer *to, uint64_t link, str
     sync_end(c, &o, flags);
 }
 
-void sync_answer(struct member_core *c, struct peer *to, uint64_t link)
+/* Equal where the same are alive in the same incarnations, whatever the order. Who is dead does not
+ * count: not everybody has known him. */
+static uint64_t sync_digest(const struct member_core *c)
 {
-    sync_send(c, to, link, to->m.address, 0);
+    uint64_t sum = 0, node;
+    size_t at = 0;
+    void *value;
+    while (map64_next(c->peers, &at, &node, &value)) {
+        const struct peer *p = value;
+        uint8_t bytes[24];
+        bytes_put_u64(bytes, node);
+        bytes_put_u64(bytes + 8, p->m.boot);
+        bytes_put_u64(bytes + 16, p->m.incarnation);
+        sum += peer_active(p) ? hash_murmur3(0, bytes, sizeof(bytes)) : 0;
+    }
+    return sum;
+}
+
+static void sync_compare(struct member_core *c, struct peer *to, struct slice address)
+{
+    struct out o;
+    struct member_message sync = {.code = MEMBER_MESSAGE_SYNC,
+                                  .sync = {MEMBER_SYNC_COMPARE, sync_digest(c)}};
+    out_stream(c, &o, to, 0, address);
+    out_put(c, &o, &sync);
+    out_send(c, &o);
+}
+
+void sync_take(struct member_core *c, struct peer *from, const struct member_message_sync *m)
+{
+    if (c->event->type != MEMBER_STREAM)
+        return;
+    uint64_t link = c->event->packet.link;
+    struct out o;
+    c->joined = true;
+    heap_remove(&c->timers, &c->join_timer.node);
+    if ((m->flags & MEMBER_SYNC_WANTED) != 0) {
+        sync_send(c, from, link, from->m.address, 0);
+    } else if ((m->flags & MEMBER_SYNC_COMPARE) == 0) {
+        return;
+    } else if (m->digest != sync_digest(c)) {
+        sync_send(c, from, link, from->m.address, MEMBER_SYNC_WANTED);
+    } else {
+        sync_begin(c, &o, from, link, from->m.address);
+        sync_end(c, &o, 0);
+    }
 }
 
 /* --- joins --- */
@@ -82,7 +130,7 @@ static struct slice seed_address(const struct member_core *c, uint64_t i)
 static void sync_seeds(struct member_core *c)
 {
     for (unsigned i = 0; i < c->seeds_count; i++)
-        sync_send(c, NULL, 0, seed_address(c, i), MEMBER_SYNC_WANTED);
+        sync_compare(c, NULL, seed_address(c, i));
 }
 
 static bool somebody_is_at(const struct member_core *c, struct slice address)
@@ -100,7 +148,7 @@ static void sync_lost_seed(struct member_core *c)
         return;
     struct slice address = seed_address(c, prng_below(&c->prng, c->seeds_count));
     if (!somebody_is_at(c, address))
-        sync_send(c, NULL, 0, address, MEMBER_SYNC_WANTED);
+        sync_compare(c, NULL, address);
 }
 
 void join_try(struct member_core *c, struct member_timer *timer)
@@ -125,7 +173,7 @@ static void sync_random(struct member_core *c, uint64_t states)
 {
     struct peer *p;
     if (peers_draw(c, 1, in_state, states, &p) == 1)
-        sync_send(c, p, 0, p->m.address, MEMBER_SYNC_WANTED);
+        sync_compare(c, p, p->m.address);
 }
 
 void sync_period(struct member_core *c, struct member_timer *timer)
@@ -136,7 +184,9 @@ void sync_period(struct member_core *c, struct member_timer *timer)
         wait_us *= (log2_fixed(n) - log2_fixed(SYNC_MEMBERS) + 65535) / 65536 + 1;
     timer_arm(c, timer, wait_us / 2 + prng_below(&c->prng, wait_us));
     sync_random(c, UINT64_C(1) << MEMBER_ALIVE | UINT64_C(1) << MEMBER_SUSPECT);
-    if (c->states[MEMBER_DEAD] > 0 && !PLANTED(member_dead_given_up))
+    if (PLANTED(member_lost_given_up))
+        return;
+    if (c->states[MEMBER_DEAD] > 0)
         sync_random(c, UINT64_C(1) << MEMBER_DEAD);
     sync_lost_seed(c);
 }

@@ -179,7 +179,8 @@ static enum wire_refusal check_fields(const struct member_message *m)
     case MEMBER_MESSAGE_PING_REQ:
         return m->ping_req.target == 0 ? WIRE_REFUSED_SOURCE : FINE;
     case MEMBER_MESSAGE_SYNC:
-        return m->sync.flags > MEMBER_SYNC_WANTED ? WIRE_REFUSED_VALUE : FINE;
+        return m->sync.flags > (MEMBER_SYNC_COMPARE | MEMBER_SYNC_WANTED) ? WIRE_REFUSED_VALUE
+                                                                          : FINE;
     case MEMBER_MESSAGE_REFUSE: /* a reason that the next version adds is told as unknown */
         return m->refuse.reason == 0 ? WIRE_REFUSED_VALUE : FINE;
     default: /* ping, ack, nack: any sequence */

@@ -31,7 +31,8 @@ enum member_message_code {
 };
 
 enum member_sync_flags {
-    MEMBER_SYNC_WANTED = 1, /* tell me all that you know, too */
+    MEMBER_SYNC_COMPARE = 1, /* if your digest is another one, tell me all that you know */
+    MEMBER_SYNC_WANTED = 2,  /* that was all: now you */
 };
 
 /* Names are on the wire as their numbers and never change. */

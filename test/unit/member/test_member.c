@@ -136,9 +136,9 @@ static void test_dead(void **state)
                      "16302 2->3 dead(3)\n"
                      "16502 1->2 dead(3)\n"
                      "16502 2->1 dead(3)\n"
-                     "16613 1=>2 alive(1) sync alive(2) dead(3) sync\n"
-                     "16613 2=>1 alive(2) sync alive(1) dead(3)\n"
-                     "16613 1=>3 alive(1) sync alive(2) dead(3) sync\n"
+                     "16613 1=>2 alive(1) sync\n"
+                     "16613 2=>1 alive(2) sync\n"
+                     "16613 1=>3 alive(1) sync\n"
                      "16702 1->2 ping\n"
                      "16702 2->1 ack\n");
     rig_end(&rig);
@@ -152,13 +152,14 @@ static void test_rejoin_elsewhere(void **state)
     rig_up(&rig, 3);
     assert_int_equal(rig_join(&rig, 3, rig.addresses[1]), 0);
     rig_run(&rig, 1000);
-    rig_expect(&rig, "11000 3=>0 alive(3) sync sync\n"
+    rig_expect(&rig, "11000 3=>0 alive(3) sync\n"
                      "11000 1: 3 alive\n"
-                     "11000 1=>3 alive(1) sync alive(2) alive(3)\n"
+                     "11000 1=>3 alive(1) sync alive(2) alive(3) sync\n"
                      "11000 3: 1 alive\n"
                      "11000 3: 2 alive\n"
+                     "11000 3=>1 alive(3) sync alive(1) alive(2)\n"
                      "11102 2->3 ping\n"
-                     "11200 1->3 alive(1) alive(3)\n"
+                     "11200 1->3 alive(3)\n"
                      "11200 3->1 alive(2) alive(1)\n"
                      "11200 3->2 alive(3) alive(2) alive(1)\n"
                      "11200 2: 3 alive\n"

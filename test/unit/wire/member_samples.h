@@ -41,6 +41,6 @@ static inline void member_samples(struct member_message to[MEMBER_SAMPLES])
         3, 0x66, 0x77, 9, 1, 2, slice_str("10.0.0.3:7401"), slice_str("east"), slice_str("load=7")};
     to[5].suspect = (struct member_message_suspect){3, 0x66, 9, 4};
     to[6].dead = (struct member_message_dead){3, 0x66, 9, 4};
-    to[7].sync.flags = MEMBER_SYNC_WANTED;
+    to[7].sync = (struct member_message_sync){MEMBER_SYNC_WANTED, 0x88};
     to[8].refuse.reason = MEMBER_REFUSED_CLUSTER;
 }
