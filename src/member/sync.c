@@ -27,7 +27,7 @@ static void sync_begin(struct member_core *c, struct out *o, struct peer *to, ui
 
 static void sync_end(struct member_core *c, struct out *o, uint8_t flags)
 {
-    struct member_message sync = {.code = MEMBER_MESSAGE_SYNC, .sync = {flags}};
+    struct member_message sync = {.code = MEMBER_MESSAGE_SYNC, .sync = {flags, 0}};
     o->end_max += SYNC_ROOM_BYTES;
     if (flags != 0)
         out_put(c, o, &sync);
