@@ -4,11 +4,12 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "member/internal.h"
+#include "member/member_private.h"
 
 static bool counts(const struct member_core *c, const struct peer *p)
 {
-    return p->m.clock_known && peer_active(p) && core_now_us(c) - p->clock_us <= CLOCK_FRESH_US;
+    return p->m.clock_known && member_peer_active(p) &&
+           member_now_us(c) - p->clock_us <= CLOCK_FRESH_US;
 }
 
 static bool majority_is_elsewhere(const struct member_core *c)
@@ -26,16 +27,16 @@ static bool majority_is_elsewhere(const struct member_core *c)
     return 2 * ahead > known || 2 * behind > known;
 }
 
-void clock_measured(struct member_core *c, struct peer *p, int64_t ahead_ms)
+void member_clock_measured(struct member_core *c, struct peer *p, int64_t ahead_ms)
 {
     p->m.clock_known = true;
     p->m.clock_ahead_ms = ahead_ms;
-    p->clock_us = core_now_us(c);
+    p->clock_us = member_now_us(c);
     bool bad = majority_is_elsewhere(c);
     if (bad == c->clock_bad)
         return;
     c->clock_bad = bad;
-    out_action(c, MEMBER_ACTION_CLOCK);
+    member_out_action(c, MEMBER_ACTION_CLOCK);
 }
 
 static int by_value(const void *a, const void *b)
@@ -44,13 +45,13 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-int64_t clock_majority_ms(const struct member_core *c)
+int64_t member_clock_majority_ms(const struct member_core *c)
 {
     MEM_AUTO int64_t *offsets = mem_alloc((c->order_len + 1) * sizeof(*offsets));
     size_t count = 0;
     offsets[count++] = 0;
     for (size_t i = 0; i < c->order_len; i++)
-        if (c->order[i]->m.clock_known && peer_active(c->order[i]))
+        if (c->order[i]->m.clock_known && member_peer_active(c->order[i]))
             offsets[count++] = c->order[i]->m.clock_ahead_ms;
     qsort(offsets, count, sizeof(*offsets), by_value);
     return offsets[(count - 1) / 2];

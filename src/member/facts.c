@@ -11,14 +11,14 @@
 #include "base/check.h"
 #include "base/planted.h"
 #include "base/status.h"
-#include "member/internal.h"
+#include "member/member_private.h"
 #include "wire/frame.h"
 
 /* --- suspicions --- */
 
 static uint64_t suspicion_us(const struct member_core *c, const struct peer *p)
 {
-    uint64_t log10_n = log2_fixed(core_active(c)) * UINT64_C(65536) / LOG2_10;
+    uint64_t log10_n = member_log2(member_count_active(c)) * UINT64_C(65536) / MEMBER_LOG2_10;
     if (log10_n < 65536)
         log10_n = 65536;
     uint64_t min_us = c->limits.suspicion_mult * log10_n * c->limits.probe_interval_ms / 65536;
@@ -26,14 +26,14 @@ static uint64_t suspicion_us(const struct member_core *c, const struct peer *p)
     if (p->confirmations >= p->confirmations_wanted)
         return min_us;
     uint64_t max_us = c->limits.suspicion_max_mult * min_us;
-    return max_us - (max_us - min_us) * log2_fixed(p->confirmations + 1u) /
-                        log2_fixed(p->confirmations_wanted + 1u);
+    return max_us - (max_us - min_us) * member_log2(p->confirmations + 1u) /
+                        member_log2(p->confirmations_wanted + 1u);
 }
 
 static void suspicion_arm(struct member_core *c, struct peer *p)
 {
     uint64_t end_us = p->suspected_us + suspicion_us(c, p);
-    timer_arm(c, &p->timer, end_us > core_now_us(c) ? end_us - core_now_us(c) : 0);
+    member_timer_arm(c, &p->timer, end_us > member_now_us(c) ? end_us - member_now_us(c) : 0);
 }
 
 static void suspicion_end(struct member_core *c, struct member_timer *timer)
@@ -42,15 +42,15 @@ static void suspicion_end(struct member_core *c, struct member_timer *timer)
     if (p->m.state != MEMBER_SUSPECT && !PLANTED(member_suspicion_final))
         return;
     struct member_message_dead dead = {p->m.id, p->m.boot, p->m.incarnation, c->self->m.id};
-    fact_dead(c, &dead, 0);
+    member_fact_dead(c, &dead, 0);
 }
 
 static void suspicion_begin(struct member_core *c, struct peer *p, uint64_t by)
 {
-    unsigned active = core_active(c);
+    unsigned active = member_count_active(c);
     unsigned others = active > 2 ? active - 2 : 0; /* that could confirm it */
     unsigned wanted = c->limits.suspicion_mult - 2;
-    p->suspected_us = core_now_us(c);
+    p->suspected_us = member_now_us(c);
     p->confirmations = 0;
     p->confirmations_wanted = (uint8_t)(others < wanted ? 0 : wanted);
     p->by[0] = by;
@@ -67,7 +67,7 @@ static void suspicion_confirm(struct member_core *c, struct peer *p, uint64_t by
         if (p->by[i] == by)
             return;
     p->by[++p->confirmations] = by;
-    rumour_add(c, p, by);
+    member_rumour_add(c, p, by);
     suspicion_arm(c, p);
 }
 
@@ -85,10 +85,10 @@ static void refute(struct member_core *c, uint64_t boot, uint64_t incarnation)
         incarnation < MEMBER_INCARNATION_MAX) {
         self->m.incarnation = self->described = incarnation + 1;
         c->counts.refutations++;
-        health_change(c, 1);
-        rumour_add(c, self, 0);
+        member_health_change(c, 1);
+        member_rumour_add(c, self, 0);
     } else if (!list_linked(&self->rumour)) {
-        rumour_add(c, self, 0);
+        member_rumour_add(c, self, 0);
     }
 }
 
@@ -98,7 +98,7 @@ static int alive_self(struct member_core *c, const struct member_message_alive *
     struct peer *self = c->self;
     if (a->nonce != self->m.nonce && a->boot >= self->m.boot) {
         struct datagram_head head = {.from = a->node, .cluster = c->cluster};
-        refuse(c, MEMBER_REFUSED_DUPLICATE, true, &head, a->address);
+        member_refuse(c, MEMBER_REFUSED_DUPLICATE, true, &head, a->address);
     } else if (a->nonce == self->m.nonce && a->incarnation > self->m.incarnation) {
         refute(c, a->boot, a->incarnation);
     }
@@ -121,10 +121,10 @@ static int alive_new(struct member_core *c, const struct member_message_alive *a
         return ST_VERSION;
     if (map64_count(c->peers) >= c->limits.members_max)
         return ST_LIMIT;
-    struct peer *p = peer_add(c, a);
+    struct peer *p = member_peer_add(c, a);
     p->life_stamp = c->event->stamp;
-    rumour_add(c, p, 0);
-    out_changed(c, p);
+    member_rumour_add(c, p, 0);
+    member_out_changed(c, p);
     return 0;
 }
 
@@ -133,20 +133,20 @@ static void alive_late(struct member_core *c, struct peer *p, const struct membe
 {
     if (a->boot != p->m.boot || a->incarnation <= p->described)
         return;
-    peer_describe(p, a);
-    out_changed(c, p);
+    member_peer_describe(p, a);
+    member_out_changed(c, p);
 }
 
-int fact_alive(struct member_core *c, const struct member_message_alive *a)
+int member_fact_alive(struct member_core *c, const struct member_message_alive *a)
 {
-    struct peer *p = peer_find(c, a->node);
+    struct peer *p = member_peer_find(c, a->node);
     if (p == NULL)
         return alive_new(c, a);
     if (p == c->self)
         return alive_self(c, a);
     if (a->boot == p->m.boot && a->nonce != p->m.nonce) {
         struct datagram_head head = {.from = a->node, .cluster = c->cluster};
-        refuse(c, MEMBER_REFUSED_DUPLICATE, false, &head, a->address);
+        member_refuse(c, MEMBER_REFUSED_DUPLICATE, false, &head, a->address);
         return ST_EXISTS;
     }
     bool newer = a->boot > p->m.boot ||
@@ -163,42 +163,44 @@ int fact_alive(struct member_core *c, const struct member_message_alive *a)
         p->m.clock_known = false;
     }
     p->m.incarnation = a->incarnation;
-    peer_describe(p, a);
+    member_peer_describe(p, a);
     suspicion_over(c, p);
-    peer_move(c, p, MEMBER_ALIVE);
-    rumour_add(c, p, 0);
-    out_changed(c, p);
+    member_peer_move(c, p, MEMBER_ALIVE);
+    member_rumour_add(c, p, 0);
+    member_out_changed(c, p);
     return 0;
 }
 
-void fact_suspect(struct member_core *c, const struct member_message_suspect *s)
+void member_fact_suspect(struct member_core *c, const struct member_message_suspect *s)
 {
-    struct peer *p = peer_find(c, s->node);
+    struct peer *p = member_peer_find(c, s->node);
     if (p == c->self) {
         refute(c, s->boot, s->incarnation);
         return;
     }
-    if (p == NULL || s->boot != p->m.boot || s->incarnation < p->m.incarnation || !peer_active(p))
+    if (p == NULL || s->boot != p->m.boot || s->incarnation < p->m.incarnation ||
+        !member_peer_active(p))
         return;
     p->m.incarnation = s->incarnation;
     if (p->m.state == MEMBER_SUSPECT) {
         suspicion_confirm(c, p, s->by);
         return;
     }
-    peer_move(c, p, MEMBER_SUSPECT);
+    member_peer_move(c, p, MEMBER_SUSPECT);
     suspicion_begin(c, p, s->by);
-    rumour_add(c, p, s->by);
-    out_changed(c, p);
+    member_rumour_add(c, p, s->by);
+    member_out_changed(c, p);
 }
 
 static void forget(struct member_core *c, struct member_timer *timer)
 {
-    peer_remove(c, container_of(timer, struct peer, timer));
+    member_peer_remove(c, container_of(timer, struct peer, timer));
 }
 
-void fact_dead(struct member_core *c, const struct member_message_dead *d, uint64_t synced_by)
+void member_fact_dead(struct member_core *c, const struct member_message_dead *d,
+                      uint64_t synced_by)
 {
-    struct peer *p = peer_find(c, d->node);
+    struct peer *p = member_peer_find(c, d->node);
     enum member_state to = d->by == d->node ? MEMBER_LEFT : MEMBER_DEAD;
     if (p == c->self) {
         refute(c, d->boot, d->incarnation);
@@ -210,13 +212,13 @@ void fact_dead(struct member_core *c, const struct member_message_dead *d, uint6
         return;
     if (synced_by != 0 && to == MEMBER_DEAD) { /* a last word for it, as in memberlist */
         struct member_message_suspect s = {d->node, d->boot, d->incarnation, synced_by};
-        fact_suspect(c, &s);
+        member_fact_suspect(c, &s);
         return;
     }
     p->m.incarnation = d->incarnation;
-    peer_move(c, p, to);
+    member_peer_move(c, p, to);
     p->timer.fire = forget;
-    timer_arm(c, &p->timer, c->limits.dead_keep_s * UINT64_C(1000000));
-    rumour_add(c, p, d->by);
-    out_changed(c, p);
+    member_timer_arm(c, &p->timer, c->limits.dead_keep_s * UINT64_C(1000000));
+    member_rumour_add(c, p, d->by);
+    member_out_changed(c, p);
 }

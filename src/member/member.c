@@ -5,7 +5,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/status.h"
-#include "member/internal.h"
+#include "member/member_private.h"
 #include "wire/frame.h"
 
 struct member_limits member_limits_default(void)
@@ -31,7 +31,7 @@ struct member_limits member_limits_default(void)
     };
 }
 
-uint32_t log2_fixed(uint64_t x)
+uint32_t member_log2(uint64_t x)
 {
     CHECK(x > 0);
     unsigned whole = 63u - (unsigned)__builtin_clzll(x);
@@ -48,15 +48,15 @@ uint32_t log2_fixed(uint64_t x)
     return result;
 }
 
-unsigned core_active(const struct member_core *c)
+unsigned member_count_active(const struct member_core *c)
 {
     return c->states[MEMBER_ALIVE] + c->states[MEMBER_SUSPECT];
 }
 
-void timer_arm(struct member_core *c, struct member_timer *timer, uint64_t after_us)
+void member_timer_arm(struct member_core *c, struct member_timer *timer, uint64_t after_us)
 {
     CHECK(timer->fire != NULL);
-    heap_update(&c->timers, &timer->node, core_now_us(c) + after_us);
+    heap_update(&c->timers, &timer->node, member_now_us(c) + after_us);
 }
 
 /* --- life --- */
@@ -78,14 +78,14 @@ static bool limits_sane(const struct member_limits *l)
 
 static void core_timers(struct member_core *c)
 {
-    c->probe_timer.fire = probe_period;
-    c->probe_late_timer.fire = probe_late;
-    c->gossip_timer.fire = rumour_gossip;
-    c->sync_timer.fire = sync_period;
-    c->join_timer.fire = join_try;
+    c->probe_timer.fire = member_probe_period;
+    c->probe_late_timer.fire = member_probe_late;
+    c->gossip_timer.fire = member_rumour_gossip;
+    c->sync_timer.fire = member_sync_period;
+    c->join_timer.fire = member_join_try;
     /* Not all in step, when many start at once. */
-    timer_arm(c, &c->probe_timer, prng_below(&c->prng, c->limits.probe_interval_ms * MS_US));
-    timer_arm(c, &c->sync_timer, prng_below(&c->prng, c->limits.sync_interval_ms * MS_US));
+    member_timer_arm(c, &c->probe_timer, prng_below(&c->prng, c->limits.probe_interval_ms * MS_US));
+    member_timer_arm(c, &c->sync_timer, prng_below(&c->prng, c->limits.sync_interval_ms * MS_US));
 }
 
 int member_create(const struct member_start *start, struct member_core **ret_core)
@@ -108,7 +108,7 @@ int member_create(const struct member_start *start, struct member_core **ret_cor
         start->node,       start->boot,    start->nonce, 1,          WIRE_VERSION,
         WIRE_VERSION_NEXT, start->address, start->zone,  start->meta};
     c->event = &event;
-    c->self = peer_add(c, &self);
+    c->self = member_peer_add(c, &self);
     core_timers(c);
     c->event = NULL;
     *ret_core = c;
@@ -148,7 +148,7 @@ static int take_join(struct member_core *c)
     }
     if (others == 0) {
         struct datagram_head head = {.from = c->self->m.id, .cluster = c->cluster};
-        refuse(c, MEMBER_REFUSED_SELF, true, &head, c->self->m.address);
+        member_refuse(c, MEMBER_REFUSED_SELF, true, &head, c->self->m.address);
         return ST_INVALID;
     }
     c->seeds_count = 0;
@@ -160,7 +160,7 @@ static int take_join(struct member_core *c)
     }
     c->joined = false;
     c->join_wait_us = c->limits.join_retry_ms * MS_US;
-    join_try(c, &c->join_timer);
+    member_join_try(c, &c->join_timer);
     return 0;
 }
 
@@ -171,16 +171,16 @@ static struct slice or_as_before(struct slice set, struct slice before)
 
 static int take_set(struct member_core *c)
 {
-    struct member_message_alive self = rumour_alive(c->self).alive;
+    struct member_message_alive self = member_rumour_alive(c->self).alive;
     self.address = or_as_before(c->event->set.address, self.address);
     self.zone = or_as_before(c->event->set.zone, self.zone);
     self.meta = or_as_before(c->event->set.meta, self.meta);
     if (!describes(self.address, self.zone, self.meta))
         return ST_INVALID;
     self.incarnation = ++c->self->m.incarnation;
-    peer_describe(c->self, &self);
+    member_peer_describe(c->self, &self);
     if (!c->leaving)
-        rumour_add(c, c->self, 0);
+        member_rumour_add(c, c->self, 0);
     return 0;
 }
 
@@ -197,7 +197,7 @@ static int take_cluster(struct member_core *c)
 static void leave_end(struct member_core *c, struct member_timer *timer)
 {
     c->left = true;
-    out_action(c, MEMBER_ACTION_LEFT);
+    member_out_action(c, MEMBER_ACTION_LEFT);
 }
 
 static int take_leave(struct member_core *c)
@@ -205,22 +205,22 @@ static int take_leave(struct member_core *c)
     if (c->leaving)
         return 0;
     c->leaving = true;
-    peer_move(c, c->self, MEMBER_LEFT);
+    member_peer_move(c, c->self, MEMBER_LEFT);
     c->leave_timer.fire = leave_end;
-    timer_arm(c, &c->leave_timer, c->limits.leave_ms * MS_US);
-    rumour_add(c, c->self, c->self->m.id);
+    member_timer_arm(c, &c->leave_timer, c->limits.leave_ms * MS_US);
+    member_rumour_add(c, c->self, c->self->m.id);
     heap_remove(&c->timers, &c->join_timer.node);
     return 0;
 }
 
 static int take_forget(struct member_core *c)
 {
-    struct peer *p = peer_find(c, c->event->node);
+    struct peer *p = member_peer_find(c, c->event->node);
     if (p == NULL)
         return ST_NOTFOUND;
     if (p == c->self)
         return ST_INVALID;
-    peer_remove(c, p);
+    member_peer_remove(c, p);
     return 0;
 }
 
@@ -232,10 +232,10 @@ static int take_event(struct member_core *c)
     case MEMBER_TICK:
         return 0;
     case MEMBER_DATAGRAM:
-        packet_take(c, false);
+        member_packet_take(c, false);
         return 0;
     case MEMBER_STREAM:
-        packet_take(c, true);
+        member_packet_take(c, true);
         return 0;
     case MEMBER_JOIN:
         return take_join(c);
@@ -254,7 +254,7 @@ static int take_event(struct member_core *c)
 /* Once the goodbye was told as often as rumours are, or there is nobody to tell. */
 static void leave_early(struct member_core *c)
 {
-    bool told = !list_linked(&c->self->rumour) || core_active(c) == 0;
+    bool told = !list_linked(&c->self->rumour) || member_count_active(c) == 0;
     if (c->leaving && !c->left && told)
         leave_end(c, &c->leave_timer);
 }
@@ -262,7 +262,7 @@ static void leave_early(struct member_core *c)
 static void run_timers(struct member_core *c)
 {
     struct heap_node *node;
-    while (!c->left && (node = heap_top(&c->timers)) != NULL && node->key <= core_now_us(c)) {
+    while (!c->left && (node = heap_top(&c->timers)) != NULL && node->key <= member_now_us(c)) {
         struct member_timer *timer = container_of(node, struct member_timer, node);
         heap_remove(&c->timers, node);
         timer->fire(c, timer);
@@ -282,7 +282,7 @@ int member_step(struct member_core *c, const struct member_event *event,
     int st = take_event(c);
     run_timers(c);
     leave_early(c);
-    out_finish(actions);
+    member_out_finish(actions);
     c->event = NULL;
     c->actions = NULL;
     return st;
@@ -306,6 +306,6 @@ void member_status(const struct member_core *c, struct member_status *ret_status
     s.joined = c->joined;
     s.leaving = c->leaving;
     s.clock_ok = !c->clock_bad;
-    s.clock_ahead_ms = clock_majority_ms(c);
+    s.clock_ahead_ms = member_clock_majority_ms(c);
     *ret_status = s;
 }

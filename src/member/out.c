@@ -1,14 +1,14 @@
 /* What goes out: packets written one at a time into the actions' scratch buffer, and actions. While
  * a step runs, the data of an action's slices is an offset into scratch (which may move), as a
- * pointer; out_finish() makes them point there. */
+ * pointer; member_out_finish() makes them point there. */
 #include <stdlib.h>
 
 #include "base/check.h"
 #include "base/mem.h"
-#include "member/internal.h"
+#include "member/member_private.h"
 #include "wire/frame.h"
 
-struct member_action *out_action(struct member_core *c, enum member_action_type type)
+struct member_action *member_out_action(struct member_core *c, enum member_action_type type)
 {
     struct member_actions *a = c->actions;
     if (a->count == a->cap) {
@@ -21,7 +21,7 @@ struct member_action *out_action(struct member_core *c, enum member_action_type 
     return action;
 }
 
-struct slice out_keep(struct member_core *c, struct slice bytes)
+struct slice member_out_keep(struct member_core *c, struct slice bytes)
 {
     struct buffer *scratch = &c->actions->scratch;
     size_t offset = scratch->len;
@@ -29,13 +29,13 @@ struct slice out_keep(struct member_core *c, struct slice bytes)
     return slice_make((void *)(uintptr_t)offset, bytes.len);
 }
 
-void out_changed(struct member_core *c, const struct peer *p)
+void member_out_changed(struct member_core *c, const struct peer *p)
 {
     struct member m = p->m;
-    m.address = out_keep(c, m.address);
-    m.zone = out_keep(c, m.zone);
-    m.meta = out_keep(c, m.meta);
-    out_action(c, MEMBER_ACTION_CHANGED)->member = m;
+    m.address = member_out_keep(c, m.address);
+    m.zone = member_out_keep(c, m.zone);
+    m.meta = member_out_keep(c, m.meta);
+    member_out_action(c, MEMBER_ACTION_CHANGED)->member = m;
 }
 
 static void settle(const struct member_actions *actions, struct slice *s)
@@ -43,7 +43,7 @@ static void settle(const struct member_actions *actions, struct slice *s)
     s->data = s->len == 0 ? NULL : actions->scratch.data + (uintptr_t)s->data;
 }
 
-void out_finish(struct member_actions *actions)
+void member_out_finish(struct member_actions *actions)
 {
     for (unsigned i = 0; i < actions->count; i++) {
         struct member_action *a = &actions->list[i];
@@ -93,24 +93,24 @@ static void begin(struct member_core *c, struct out *o, uint64_t to, uint64_t to
         .epoch = c->event->epoch,
     };
     c->packets++;
-    o->address = out_keep(c, o->address);
+    o->address = member_out_keep(c, o->address);
     o->start = datagram_begin(&c->actions->scratch);
     size_t bytes_max = o->stream ? DATAGRAM_STREAM_BYTES_MAX : DATAGRAM_BYTES_MAX;
     o->end_max = o->start + bytes_max - DATAGRAM_MAC_BYTES;
     if (introduce) {
-        struct member_message self = rumour_alive(c->self);
-        out_put(c, o, &self);
+        struct member_message self = member_rumour_alive(c->self);
+        member_out_put(c, o, &self);
     }
 }
 
-void out_begin(struct member_core *c, struct out *o, struct peer *to)
+void member_out_begin(struct member_core *c, struct out *o, struct peer *to)
 {
     *o = (struct out){.peer = to, .address = to->m.address};
     begin(c, o, to->m.id, to->m.boot, !to->knows_me);
 }
 
-void out_reply(struct member_core *c, struct out *o, const struct datagram_head *head,
-               struct peer *p)
+void member_out_reply(struct member_core *c, struct out *o, const struct datagram_head *head,
+                      struct peer *p)
 {
     bool stream = c->event->type == MEMBER_STREAM;
     *o = (struct out){.peer = p,
@@ -120,8 +120,8 @@ void out_reply(struct member_core *c, struct out *o, const struct datagram_head 
     begin(c, o, head->from, head->boot, p == NULL || !p->knows_me);
 }
 
-void out_stream(struct member_core *c, struct out *o, struct peer *to, uint64_t link,
-                struct slice address)
+void member_out_stream(struct member_core *c, struct out *o, struct peer *to, uint64_t link,
+                       struct slice address)
 {
     *o = (struct out){.peer = to, .address = address, .link = link, .stream = true};
     begin(c, o, to != NULL ? to->m.id : 0, to != NULL ? to->m.boot : 0, true);
@@ -135,22 +135,23 @@ static size_t message_bytes_max(const struct member_message *m)
     return 4 + 4 * 8 + 2 * 2 + 3 + a->address.len + a->zone.len + a->meta.len;
 }
 
-bool out_fits(const struct member_core *c, const struct out *o, const struct member_message *m)
+bool member_out_fits(const struct member_core *c, const struct out *o,
+                     const struct member_message *m)
 {
     return c->actions->scratch.len + message_bytes_max(m) <= o->end_max;
 }
 
-void out_put(struct member_core *c, struct out *o, const struct member_message *m)
+void member_out_put(struct member_core *c, struct out *o, const struct member_message *m)
 {
-    CHECK(out_fits(c, o, m));
+    CHECK(member_out_fits(c, o, m));
     member_message_encode(&c->actions->scratch, m);
 }
 
-void out_send(struct member_core *c, struct out *o)
+void member_out_send(struct member_core *c, struct out *o)
 {
     struct slice packet = datagram_seal(&c->actions->scratch, o->start, &o->head, c->mac);
     struct member_action *a =
-        out_action(c, o->stream ? MEMBER_ACTION_STREAM : MEMBER_ACTION_DATAGRAM);
+        member_out_action(c, o->stream ? MEMBER_ACTION_STREAM : MEMBER_ACTION_DATAGRAM);
     a->send.node = o->head.to;
     a->send.link = o->link;
     a->send.address = o->address;

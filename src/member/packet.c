@@ -11,7 +11,7 @@
  * One who is not known, or whose boot is not, is believed when his packet begins with who he is. */
 #include "base/hlc.h"
 #include "base/status.h"
-#include "member/internal.h"
+#include "member/member_private.h"
 
 /* --- dispatch --- */
 
@@ -20,26 +20,26 @@ static void take_ping(struct member_core *c, const struct datagram_head *head, s
 {
     struct out o;
     struct member_message ack = {.code = MEMBER_MESSAGE_ACK, .ack = {sequence, c->event->wall_ms}};
-    out_reply(c, &o, head, p);
+    member_out_reply(c, &o, head, p);
     if (p != NULL && p->m.state != MEMBER_ALIVE) { /* it may know better, and should say so */
-        struct member_message held = rumour_message(p);
-        out_put(c, &o, &held);
+        struct member_message held = member_rumour_message(p);
+        member_out_put(c, &o, &held);
         p->told_packet = c->packets;
     }
-    out_put(c, &o, &ack);
+    member_out_put(c, &o, &ack);
     if (p != NULL)
-        out_rumours(c, &o);
-    out_send(c, &o);
+        member_out_rumours(c, &o);
+    member_out_send(c, &o);
 }
 
 static void take_alive(struct member_core *c, const struct member_message_alive *a)
 {
-    int st = fact_alive(c, a);
+    int st = member_fact_alive(c, a);
     struct datagram_head about = {.from = a->node, .cluster = c->cluster};
     if (st == ST_LIMIT)
-        refuse(c, MEMBER_REFUSED_FULL, false, &about, a->address);
+        member_refuse(c, MEMBER_REFUSED_FULL, false, &about, a->address);
     if (st == ST_VERSION)
-        refuse(c, MEMBER_REFUSED_VERSION, false, &about, a->address);
+        member_refuse(c, MEMBER_REFUSED_VERSION, false, &about, a->address);
 }
 
 static void take_message(struct member_core *c, const struct datagram_head *head, struct peer *p,
@@ -50,29 +50,29 @@ static void take_message(struct member_core *c, const struct datagram_head *head
         take_ping(c, head, p, m->ping.sequence);
         break;
     case MEMBER_MESSAGE_PING_REQ:
-        probe_relay(c, p, &m->ping_req);
+        member_probe_relay(c, p, &m->ping_req);
         break;
     case MEMBER_MESSAGE_ACK:
-        probe_ack(c, p, &m->ack);
+        member_probe_ack(c, p, &m->ack);
         break;
     case MEMBER_MESSAGE_NACK:
-        probe_nack(c, &m->nack);
+        member_probe_nack(c, &m->nack);
         break;
     case MEMBER_MESSAGE_ALIVE:
         take_alive(c, &m->alive);
         break;
     case MEMBER_MESSAGE_SUSPECT:
-        fact_suspect(c, &m->suspect);
+        member_fact_suspect(c, &m->suspect);
         break;
     case MEMBER_MESSAGE_DEAD:
-        fact_dead(c, &m->dead, *synced ? p->m.id : 0);
+        member_fact_dead(c, &m->dead, *synced ? p->m.id : 0);
         break;
     case MEMBER_MESSAGE_SYNC:
         *synced = true;
-        sync_take(c, p, &m->sync);
+        member_sync_take(c, p, &m->sync);
         break;
     case MEMBER_MESSAGE_REFUSE:
-        refuse(c, m->refuse.reason, true, head, c->event->packet.from);
+        member_refuse(c, m->refuse.reason, true, head, c->event->packet.from);
         break;
     }
 }
@@ -135,9 +135,9 @@ static void take_foreign(struct member_core *c, const struct datagram *d)
     bool to_us = head->to == c->self->m.id && head->to_boot == c->self->m.boot;
     wire_refuse(&c->counts.refusals, WIRE_REFUSED_CLUSTER, 0);
     if (!says(d, MEMBER_MESSAGE_REFUSE))
-        refuse_sender(c, MEMBER_REFUSED_CLUSTER, head, NULL);
+        member_refuse_sender(c, MEMBER_REFUSED_CLUSTER, head, NULL);
     else if (to_us)
-        refuse(c, MEMBER_REFUSED_CLUSTER, true, head, c->event->packet.from);
+        member_refuse(c, MEMBER_REFUSED_CLUSTER, true, head, c->event->packet.from);
 }
 
 /* Its sender has an id that somebody newer has by now. When it was sent well after we heard of that
@@ -148,30 +148,30 @@ static void take_older(struct member_core *c, const struct datagram_head *head, 
     wire_refuse(&c->counts.refusals, WIRE_REFUSED_BOOT, 0);
     if (hlc_wall_ms(head->stamp) <= newer_ms)
         return;
-    refuse_sender(c, MEMBER_REFUSED_DUPLICATE, head, NULL);
+    member_refuse_sender(c, MEMBER_REFUSED_DUPLICATE, head, NULL);
     struct out o; /* the newer one hears of it, too */
     struct member_message m = {.code = MEMBER_MESSAGE_REFUSE, .refuse = {MEMBER_REFUSED_DUPLICATE}};
-    out_begin(c, &o, p);
-    out_put(c, &o, &m);
-    out_send(c, &o);
+    member_out_begin(c, &o, p);
+    member_out_put(c, &o, &m);
+    member_out_send(c, &o);
 }
 
 /* The peer as which the sender is to be believed, or NULL when it is not. */
 static struct peer *introduce(struct member_core *c, const struct datagram *d)
 {
     const struct datagram_head *head = &d->head;
-    struct peer *p = peer_find(c, head->from);
+    struct peer *p = member_peer_find(c, head->from);
     if (p == NULL || p->m.boot < head->boot) {
         struct member_message m = first_message(d);
         const struct member_message_alive *a = &m.alive;
         if (m.code != MEMBER_MESSAGE_ALIVE || a->node != head->from || a->boot != head->boot ||
             a->nonce != head->nonce)
             return NULL;
-        int st = fact_alive(c, a);
+        int st = member_fact_alive(c, a);
         if (st == ST_LIMIT || st == ST_VERSION)
-            refuse_sender(c, st == ST_LIMIT ? MEMBER_REFUSED_FULL : MEMBER_REFUSED_VERSION, head,
-                          NULL);
-        p = peer_find(c, head->from);
+            member_refuse_sender(c, st == ST_LIMIT ? MEMBER_REFUSED_FULL : MEMBER_REFUSED_VERSION,
+                                 head, NULL);
+        p = member_peer_find(c, head->from);
         return st == 0 ? p : NULL;
     }
     if (p->m.boot > head->boot) {
@@ -179,7 +179,7 @@ static struct peer *introduce(struct member_core *c, const struct datagram *d)
         return NULL;
     }
     if (p->m.nonce != head->nonce) {
-        refuse_sender(c, MEMBER_REFUSED_DUPLICATE, head, NULL);
+        member_refuse_sender(c, MEMBER_REFUSED_DUPLICATE, head, NULL);
         return NULL;
     }
     return p;
@@ -192,7 +192,7 @@ static bool addressed(struct member_core *c, const struct datagram *d)
     if (head->from == c->self->m.id && head->nonce == c->self->m.nonce) {
         wire_refuse(&c->counts.refusals, WIRE_REFUSED_SOURCE, 0);
         if (head->to == 0) /* else somebody sends us back what we sent */
-            refuse(c, MEMBER_REFUSED_SELF, true, head, c->event->packet.from);
+            member_refuse(c, MEMBER_REFUSED_SELF, true, head, c->event->packet.from);
         return false;
     }
     if (head->cluster != 0 && c->cluster != 0 && head->cluster != c->cluster) {
@@ -212,14 +212,14 @@ static bool addressed(struct member_core *c, const struct datagram *d)
     else if (c->removed != NULL && c->removed(c->ctx, head->from))
         reason = MEMBER_REFUSED_REMOVED;
     if (reason != 0)
-        refuse_sender(c, reason, head, NULL);
+        member_refuse_sender(c, reason, head, NULL);
     return reason == 0;
 }
 
 static void believe(struct member_core *c, const struct datagram *d, struct peer *p)
 {
     const struct datagram_head *head = &d->head;
-    p->m.heard_us = core_now_us(c);
+    p->m.heard_us = member_now_us(c);
     p->knows_me |= head->to_boot == c->self->m.boot;
     if (head->stamp > c->actions->heard_stamp)
         c->actions->heard_stamp = head->stamp;
@@ -227,12 +227,12 @@ static void believe(struct member_core *c, const struct datagram *d, struct peer
         c->actions->heard_epoch = head->epoch;
     if (c->cluster == 0 && head->cluster != 0) {
         c->cluster = head->cluster;
-        out_action(c, MEMBER_ACTION_CLUSTER)->cluster = c->cluster;
+        member_out_action(c, MEMBER_ACTION_CLUSTER)->cluster = c->cluster;
     }
     take_messages(c, d, p);
 }
 
-void packet_take(struct member_core *c, bool stream)
+void member_packet_take(struct member_core *c, bool stream)
 {
     struct wire_refusals *refusals = &c->counts.refusals;
     struct slice bytes = c->event->packet.bytes;
@@ -249,7 +249,7 @@ void packet_take(struct member_core *c, bool stream)
     }
     struct peer *p = introduce(c, &d);
     if (p == NULL) {
-        struct peer *known = peer_find(c, d.head.from);
+        struct peer *known = member_peer_find(c, d.head.from);
         if (known == NULL || known->m.boot < d.head.boot)
             take_unproven(c, &d);
         return;

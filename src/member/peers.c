@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "base/sm.h"
 #include "base/status.h"
-#include "member/internal.h"
+#include "member/member_private.h"
 
 static const struct sm_state STATES[] = {
     [MEMBER_ALIVE] = {"alive", SM_TO(MEMBER_SUSPECT) | SM_TO(MEMBER_DEAD) | SM_TO(MEMBER_LEFT)},
@@ -15,12 +15,12 @@ static const struct sm_state STATES[] = {
     [MEMBER_LEFT] = {"left", SM_TO(MEMBER_ALIVE)},
 };
 
-struct peer *peer_find(const struct member_core *c, uint64_t node)
+struct peer *member_peer_find(const struct member_core *c, uint64_t node)
 {
     return map64_get(c->peers, node);
 }
 
-bool peer_active(const struct peer *p)
+bool member_peer_active(const struct peer *p)
 {
     return p->m.state == MEMBER_ALIVE || p->m.state == MEMBER_SUSPECT;
 }
@@ -66,21 +66,22 @@ static void order_shuffle(struct member_core *c) /* Fisher and Yates */
     c->order_at = 0;
 }
 
-struct peer *peers_next(struct member_core *c)
+struct peer *member_peers_next(struct member_core *c)
 {
     for (size_t looked = 0; looked < 2 * c->order_len; looked++) {
         if (c->order_at >= c->order_len)
             order_shuffle(c);
         struct peer *p = c->order[c->order_at++];
-        if (peer_active(p))
+        if (member_peer_active(p))
             return p;
     }
     return NULL;
 }
 
-unsigned peers_draw(struct member_core *c, unsigned k,
-                    bool (*fit)(const struct member_core *c, const struct peer *p, uint64_t arg),
-                    uint64_t arg, struct peer **ret_peers)
+unsigned member_peers_draw(struct member_core *c, unsigned k,
+                           bool (*fit)(const struct member_core *c, const struct peer *p,
+                                       uint64_t arg),
+                           uint64_t arg, struct peer **ret_peers)
 {
     unsigned count = 0;
     /* A random walk without end conditions would be unbounded where few fit. */
@@ -106,7 +107,7 @@ static struct slice text_put(uint8_t **at, struct slice from)
     return kept;
 }
 
-void peer_describe(struct peer *p, const struct member_message_alive *a)
+void member_peer_describe(struct peer *p, const struct member_message_alive *a)
 {
     uint8_t *text = mem_alloc(a->address.len + a->zone.len + a->meta.len), *at = text;
     p->m.boot = a->boot;
@@ -121,27 +122,27 @@ void peer_describe(struct peer *p, const struct member_message_alive *a)
     p->text = text;
 }
 
-struct peer *peer_add(struct member_core *c, const struct member_message_alive *a)
+struct peer *member_peer_add(struct member_core *c, const struct member_message_alive *a)
 {
     struct peer *p = mem_zalloc(sizeof(*p));
     p->m.id = a->node;
     p->m.state = MEMBER_ALIVE;
     list_node_init(&p->rumour);
     p->m.incarnation = a->incarnation;
-    peer_describe(p, a);
+    member_peer_describe(p, a);
     map64_put(c->peers, a->node, p);
     c->states[MEMBER_ALIVE]++;
     if (c->self != NULL) {
-        p->m.changed_us = core_now_us(c);
+        p->m.changed_us = member_now_us(c);
         order_add(c, p);
     }
     return p;
 }
 
-void peer_remove(struct member_core *c, struct peer *p)
+void member_peer_remove(struct member_core *c, struct peer *p)
 {
     CHECK(p != c->self);
-    rumour_drop(c, p);
+    member_rumour_drop(c, p);
     heap_remove(&c->timers, &p->timer.node);
     order_remove(c, p);
     map64_remove(c->peers, p->m.id);
@@ -150,7 +151,7 @@ void peer_remove(struct member_core *c, struct peer *p)
     free(p);
 }
 
-void peer_move(struct member_core *c, struct peer *p, enum member_state to)
+void member_peer_move(struct member_core *c, struct peer *p, enum member_state to)
 {
     if (p->m.state == to)
         return;
@@ -159,14 +160,14 @@ void peer_move(struct member_core *c, struct peer *p, enum member_state to)
     c->states[p->m.state]--;
     c->states[to]++;
     p->m.state = to;
-    p->m.changed_us = core_now_us(c);
+    p->m.changed_us = member_now_us(c);
 }
 
 /* --- looking at them --- */
 
 int member_find(const struct member_core *c, uint64_t node, struct member *ret_member)
 {
-    struct peer *p = peer_find(c, node);
+    struct peer *p = member_peer_find(c, node);
     if (p == NULL)
         return ST_NOTFOUND;
     *ret_member = p->m;

@@ -12,12 +12,12 @@
  *
  * The buddy system (Lifeguard 4.3): who is suspect hears of it first in the ping itself. */
 #include "base/check.h"
-#include "member/internal.h"
+#include "member/member_private.h"
 
 #define HELPERS_MAX  8
 #define NACK_PERCENT 80
 
-void health_change(struct member_core *c, int by)
+void member_health_change(struct member_core *c, int by)
 {
     int health = (int)c->health + by, max = (int)c->limits.health_max - 1;
     c->health = (unsigned)(health < 0 ? 0 : health > max ? max : health);
@@ -26,18 +26,18 @@ void health_change(struct member_core *c, int by)
 static void send_ping(struct member_core *c, struct peer *to, uint64_t sequence)
 {
     struct out o;
-    out_begin(c, &o, to);
+    member_out_begin(c, &o, to);
     if (to->m.state == MEMBER_SUSPECT) {
         struct member_message suspect = {
             .code = MEMBER_MESSAGE_SUSPECT,
             .suspect = {to->m.id, to->m.boot, to->m.incarnation, to->by[0]}};
-        out_put(c, &o, &suspect);
+        member_out_put(c, &o, &suspect);
         to->told_packet = c->packets;
     }
     struct member_message ping = {.code = MEMBER_MESSAGE_PING, .ping = {sequence}};
-    out_put(c, &o, &ping);
-    out_rumours(c, &o);
-    out_send(c, &o);
+    member_out_put(c, &o, &ping);
+    member_out_rumours(c, &o);
+    member_out_send(c, &o);
 }
 
 /* --- our own --- */
@@ -45,34 +45,34 @@ static void send_ping(struct member_core *c, struct peer *to, uint64_t sequence)
 static void probe_failed(struct member_core *c)
 {
     struct probe *probe = &c->probe;
-    struct peer *p = peer_find(c, probe->target);
+    struct peer *p = member_peer_find(c, probe->target);
     probe->active = false;
-    if (p == NULL || p->m.boot != probe->boot || !peer_active(p))
+    if (p == NULL || p->m.boot != probe->boot || !member_peer_active(p))
         return; /* it is another one by now, or known to be gone */
     c->counts.probes_failed++;
     if (probe->nacks_wanted == 0)
-        health_change(c, 1);
+        member_health_change(c, 1);
     else if (probe->nacks < probe->nacks_wanted)
-        health_change(c, (int)(probe->nacks_wanted - probe->nacks));
+        member_health_change(c, (int)(probe->nacks_wanted - probe->nacks));
     struct member_message_suspect s = {p->m.id, p->m.boot, p->m.incarnation, c->self->m.id};
-    fact_suspect(c, &s);
+    member_fact_suspect(c, &s);
 }
 
-void probe_period(struct member_core *c, struct member_timer *timer)
+void member_probe_period(struct member_core *c, struct member_timer *timer)
 {
     if (c->probe.active)
         probe_failed(c);
-    timer_arm(c, timer, c->limits.probe_interval_ms * MS_US * (c->health + 1));
-    struct peer *p = peers_next(c);
+    member_timer_arm(c, timer, c->limits.probe_interval_ms * MS_US * (c->health + 1));
+    struct peer *p = member_peers_next(c);
     if (p == NULL)
         return;
     c->probe = (struct probe){.active = true,
                               .target = p->m.id,
                               .boot = p->m.boot,
                               .sequence = prng_u64(&c->prng),
-                              .sent_us = core_now_us(c),
+                              .sent_us = member_now_us(c),
                               .sent_wall_ms = c->event->wall_ms};
-    timer_arm(c, &c->probe_late_timer, c->limits.probe_timeout_ms * MS_US * (c->health + 1));
+    member_timer_arm(c, &c->probe_late_timer, c->limits.probe_timeout_ms * MS_US * (c->health + 1));
     send_ping(c, p, c->probe.sequence);
 }
 
@@ -81,7 +81,7 @@ static bool may_help(const struct member_core *c, const struct peer *p, uint64_t
     return p->m.state == MEMBER_ALIVE && p->m.id != target;
 }
 
-void probe_late(struct member_core *c, struct member_timer *timer)
+void member_probe_late(struct member_core *c, struct member_timer *timer)
 {
     struct probe *probe = &c->probe;
     if (!probe->active)
@@ -89,15 +89,15 @@ void probe_late(struct member_core *c, struct member_timer *timer)
     probe->indirect = true;
     struct peer *helpers[HELPERS_MAX];
     unsigned k = c->limits.indirect_probes < HELPERS_MAX ? c->limits.indirect_probes : HELPERS_MAX;
-    unsigned count = peers_draw(c, k, may_help, probe->target, helpers);
+    unsigned count = member_peers_draw(c, k, may_help, probe->target, helpers);
     for (unsigned i = 0; i < count; i++) {
         struct out o;
         struct member_message request = {.code = MEMBER_MESSAGE_PING_REQ,
                                          .ping_req = {probe->sequence, probe->target}};
-        out_begin(c, &o, helpers[i]);
-        out_put(c, &o, &request);
-        out_rumours(c, &o);
-        out_send(c, &o);
+        member_out_begin(c, &o, helpers[i]);
+        member_out_put(c, &o, &request);
+        member_out_rumours(c, &o);
+        member_out_send(c, &o);
     }
     probe->nacks_wanted = count;
 }
@@ -105,9 +105,9 @@ void probe_late(struct member_core *c, struct member_timer *timer)
 /* Half the round trip either way (Cristian 1989). */
 static void probe_clock(struct member_core *c, struct peer *p, uint64_t wall_ms)
 {
-    int64_t round_ms = (int64_t)((core_now_us(c) - c->probe.sent_us) / MS_US);
+    int64_t round_ms = (int64_t)((member_now_us(c) - c->probe.sent_us) / MS_US);
     int64_t middle_ms = (int64_t)c->probe.sent_wall_ms + round_ms / 2;
-    clock_measured(c, p, (int64_t)wall_ms - middle_ms);
+    member_clock_measured(c, p, (int64_t)wall_ms - middle_ms);
 }
 
 static bool probe_own_ack(struct member_core *c, struct peer *from,
@@ -120,7 +120,7 @@ static bool probe_own_ack(struct member_core *c, struct peer *from,
         probe_clock(c, from, m->wall_ms);
     probe->active = false;
     heap_remove(&c->timers, &c->probe_late_timer.node);
-    health_change(c, -1);
+    member_health_change(c, -1);
     return true;
 }
 
@@ -128,7 +128,7 @@ static bool probe_own_ack(struct member_core *c, struct peer *from,
 
 static void answer_origin(struct member_core *c, const struct relay *r, uint8_t code)
 {
-    struct peer *origin = peer_find(c, r->origin);
+    struct peer *origin = member_peer_find(c, r->origin);
     if (origin == NULL || origin->m.boot != r->origin_boot)
         return;
     struct out o;
@@ -137,13 +137,13 @@ static void answer_origin(struct member_core *c, const struct relay *r, uint8_t 
         m.ack.sequence = r->origin_sequence;
     else
         m.nack.sequence = r->origin_sequence;
-    out_begin(c, &o, origin);
-    out_put(c, &o, &m);
-    out_rumours(c, &o);
-    out_send(c, &o);
+    member_out_begin(c, &o, origin);
+    member_out_put(c, &o, &m);
+    member_out_rumours(c, &o);
+    member_out_send(c, &o);
 }
 
-void relay_timer(struct member_core *c, struct member_timer *timer)
+static void relay_timer(struct member_core *c, struct member_timer *timer)
 {
     struct relay *r = container_of(timer, struct relay, timer);
     if (r->nacked) {
@@ -152,13 +152,13 @@ void relay_timer(struct member_core *c, struct member_timer *timer)
     }
     r->nacked = true; /* an ack that comes now is passed on all the same */
     answer_origin(c, r, MEMBER_MESSAGE_NACK);
-    timer_arm(c, timer, c->limits.probe_interval_ms * MS_US);
+    member_timer_arm(c, timer, c->limits.probe_interval_ms * MS_US);
 }
 
-void probe_relay(struct member_core *c, struct peer *origin,
-                 const struct member_message_ping_req *m)
+void member_probe_relay(struct member_core *c, struct peer *origin,
+                        const struct member_message_ping_req *m)
 {
-    struct peer *target = peer_find(c, m->target);
+    struct peer *target = member_peer_find(c, m->target);
     struct relay request = {.used = true,
                             .origin = origin->m.id,
                             .origin_boot = origin->m.boot,
@@ -174,11 +174,12 @@ void probe_relay(struct member_core *c, struct peer *origin,
         return;
     }
     c->relays[i] = request;
-    timer_arm(c, &c->relays[i].timer, c->limits.probe_timeout_ms * MS_US * NACK_PERCENT / 100);
+    member_timer_arm(c, &c->relays[i].timer,
+                     c->limits.probe_timeout_ms * MS_US * NACK_PERCENT / 100);
     send_ping(c, target, request.sequence);
 }
 
-void probe_ack(struct member_core *c, struct peer *from, const struct member_message_ack *m)
+void member_probe_ack(struct member_core *c, struct peer *from, const struct member_message_ack *m)
 {
     if (probe_own_ack(c, from, m))
         return;
@@ -193,7 +194,7 @@ void probe_ack(struct member_core *c, struct peer *from, const struct member_mes
     }
 }
 
-void probe_nack(struct member_core *c, const struct member_message_nack *m)
+void member_probe_nack(struct member_core *c, const struct member_message_nack *m)
 {
     if (c->probe.active && c->probe.indirect && c->probe.sequence == m->sequence)
         c->probe.nacks++;

@@ -4,18 +4,18 @@
  * sent what fits a datagram, each gossip interval. */
 #include "base/check.h"
 #include "base/planted.h"
-#include "member/internal.h"
+#include "member/member_private.h"
 
 #define FANOUT_MAX 16
 
 static unsigned told_max(const struct member_core *c)
 {
-    uint64_t log10_n = log2_fixed(core_active(c) + 1u) * UINT64_C(65536) / LOG2_10;
+    uint64_t log10_n = member_log2(member_count_active(c) + 1u) * UINT64_C(65536) / MEMBER_LOG2_10;
     uint64_t times = c->limits.rumour_mult * ((log10_n + 65535) / 65536);
     return times < TOLD_MAX ? (unsigned)times : TOLD_MAX;
 }
 
-void rumour_drop(struct member_core *c, struct peer *about)
+void member_rumour_drop(struct member_core *c, struct peer *about)
 {
     if (!list_linked(&about->rumour))
         return;
@@ -23,18 +23,18 @@ void rumour_drop(struct member_core *c, struct peer *about)
     c->rumours_count--;
 }
 
-void rumour_add(struct member_core *c, struct peer *about, uint64_t by)
+void member_rumour_add(struct member_core *c, struct peer *about, uint64_t by)
 {
-    rumour_drop(c, about);
+    member_rumour_drop(c, about);
     about->told = 0;
     about->rumour_by = by;
     list_push_front(&c->rumours[0], &about->rumour);
     c->rumours_count++;
     if (!heap_contains(&c->gossip_timer.node))
-        timer_arm(c, &c->gossip_timer, c->limits.gossip_interval_ms * MS_US);
+        member_timer_arm(c, &c->gossip_timer, c->limits.gossip_interval_ms * MS_US);
 }
 
-struct member_message rumour_alive(const struct peer *about)
+struct member_message member_rumour_alive(const struct peer *about)
 {
     const struct member *m = &about->m;
     return (struct member_message){
@@ -44,12 +44,12 @@ struct member_message rumour_alive(const struct peer *about)
     };
 }
 
-struct member_message rumour_message(const struct peer *about)
+struct member_message member_rumour_message(const struct peer *about)
 {
     const struct member *m = &about->m;
     uint64_t by = about->rumour_by;
     if (m->state == MEMBER_ALIVE)
-        return rumour_alive(about);
+        return member_rumour_alive(about);
     if (m->state == MEMBER_SUSPECT)
         return (struct member_message){.code = MEMBER_MESSAGE_SUSPECT,
                                        .suspect = {m->id, m->boot, m->incarnation, by}};
@@ -71,17 +71,17 @@ static void rumour_told(struct member_core *c, struct peer *about)
     list_push_back(&c->rumours[about->told], &about->rumour);
 }
 
-void out_rumours(struct member_core *c, struct out *o)
+void member_out_rumours(struct member_core *c, struct out *o)
 {
     for (unsigned told = 0; told <= TOLD_MAX; told++) {
         list_foreach_safe (node, spare, &c->rumours[told]) {
             struct peer *about = list_entry(node, struct peer, rumour);
             if (about->told_packet == c->packets)
                 continue; /* in here already */
-            struct member_message m = rumour_message(about);
-            if (!out_fits(c, o, &m))
+            struct member_message m = member_rumour_message(about);
+            if (!member_out_fits(c, o, &m))
                 return;
-            out_put(c, o, &m);
+            member_out_put(c, o, &m);
             about->told_packet = c->packets;
             rumour_told(c, about);
         }
@@ -91,8 +91,8 @@ void out_rumours(struct member_core *c, struct out *o)
 /* The dead are told for a while, too: one who is not may hear of it and refute. */
 static bool wants_gossip(const struct member_core *c, const struct peer *p, uint64_t arg)
 {
-    uint64_t dead_us = core_now_us(c) - p->m.changed_us;
-    return peer_active(p) ||
+    uint64_t dead_us = member_now_us(c) - p->m.changed_us;
+    return member_peer_active(p) ||
            (p->m.state == MEMBER_DEAD && dead_us < c->limits.gossip_dead_ms * MS_US);
 }
 
@@ -102,23 +102,23 @@ static void drop_all(struct member_core *c)
     for (unsigned told = 0; told <= TOLD_MAX; told++) {
         struct list_node *node;
         while ((node = list_first(&c->rumours[told])) != NULL)
-            rumour_drop(c, list_entry(node, struct peer, rumour));
+            member_rumour_drop(c, list_entry(node, struct peer, rumour));
     }
 }
 
-void rumour_gossip(struct member_core *c, struct member_timer *timer)
+void member_rumour_gossip(struct member_core *c, struct member_timer *timer)
 {
     struct peer *to[FANOUT_MAX];
     unsigned k = c->limits.gossip_fanout < FANOUT_MAX ? c->limits.gossip_fanout : FANOUT_MAX;
-    unsigned count = peers_draw(c, k, wants_gossip, 0, to);
+    unsigned count = member_peers_draw(c, k, wants_gossip, 0, to);
     for (unsigned i = 0; i < count && c->rumours_count > 0; i++) {
         struct out o;
-        out_begin(c, &o, to[i]);
-        out_rumours(c, &o);
-        out_send(c, &o);
+        member_out_begin(c, &o, to[i]);
+        member_out_rumours(c, &o);
+        member_out_send(c, &o);
     }
     if (count == 0)
         drop_all(c);
     if (c->rumours_count > 0)
-        timer_arm(c, timer, c->limits.gossip_interval_ms * MS_US);
+        member_timer_arm(c, timer, c->limits.gossip_interval_ms * MS_US);
 }

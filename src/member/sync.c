@@ -11,7 +11,7 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "base/planted.h"
-#include "member/internal.h"
+#include "member/member_private.h"
 
 #define SYNC_ROOM_BYTES 64
 #define SYNC_MEMBERS    32 /* so many are synced in the interval; it grows with log2 beyond */
@@ -20,8 +20,8 @@ static void sync_begin(struct member_core *c, struct out *o, struct peer *to, ui
                        struct slice address)
 {
     struct member_message sync = {.code = MEMBER_MESSAGE_SYNC};
-    out_stream(c, o, to, link, address);
-    out_put(c, o, &sync);
+    member_out_stream(c, o, to, link, address);
+    member_out_put(c, o, &sync);
     o->end_max -= SYNC_ROOM_BYTES; /* for the wish at its end */
 }
 
@@ -30,18 +30,18 @@ static void sync_end(struct member_core *c, struct out *o, uint8_t flags)
     struct member_message sync = {.code = MEMBER_MESSAGE_SYNC, .sync = {flags, 0}};
     o->end_max += SYNC_ROOM_BYTES;
     if (flags != 0)
-        out_put(c, o, &sync);
-    out_send(c, o);
+        member_out_put(c, o, &sync);
+    member_out_send(c, o);
 }
 
 /* What is known about one member, at most two messages. */
 static unsigned sync_row(const struct peer *p, struct member_message ret_rows[2])
 {
     unsigned count = 0;
-    if (peer_active(p))
-        ret_rows[count++] = rumour_alive(p);
+    if (member_peer_active(p))
+        ret_rows[count++] = member_rumour_alive(p);
     if (p->m.state != MEMBER_ALIVE)
-        ret_rows[count++] = rumour_message(p);
+        ret_rows[count++] = member_rumour_message(p);
     return count;
 }
 
@@ -57,17 +57,17 @@ static void sync_send(struct member_core *c, struct peer *to, uint64_t link, str
         struct member_message rows[2];
         unsigned count = value == c->self ? 0 : sync_row(value, rows);
         for (unsigned i = 0; i < count; i++) {
-            if (!out_fits(c, &o, &rows[i])) {
+            if (!member_out_fits(c, &o, &rows[i])) {
                 sync_end(c, &o, 0);
                 sync_begin(c, &o, to, link, address);
             }
-            out_put(c, &o, &rows[i]);
+            member_out_put(c, &o, &rows[i]);
         }
     }
     if (c->leaving) {
-        struct member_message goodbye = rumour_message(c->self);
-        if (out_fits(c, &o, &goodbye))
-            out_put(c, &o, &goodbye);
+        struct member_message goodbye = member_rumour_message(c->self);
+        if (member_out_fits(c, &o, &goodbye))
+            member_out_put(c, &o, &goodbye);
     }
     sync_end(c, &o, flags);
 }
@@ -85,7 +85,7 @@ static uint64_t sync_digest(const struct member_core *c)
         bytes_put_u64(bytes, node);
         bytes_put_u64(bytes + 8, p->m.boot);
         bytes_put_u64(bytes + 16, p->m.incarnation);
-        sum += peer_active(p) ? hash_murmur3(0, bytes, sizeof(bytes)) : 0;
+        sum += member_peer_active(p) ? hash_murmur3(0, bytes, sizeof(bytes)) : 0;
     }
     return sum;
 }
@@ -95,12 +95,12 @@ static void sync_compare(struct member_core *c, struct peer *to, struct slice ad
     struct out o;
     struct member_message sync = {.code = MEMBER_MESSAGE_SYNC,
                                   .sync = {MEMBER_SYNC_COMPARE, sync_digest(c)}};
-    out_stream(c, &o, to, 0, address);
-    out_put(c, &o, &sync);
-    out_send(c, &o);
+    member_out_stream(c, &o, to, 0, address);
+    member_out_put(c, &o, &sync);
+    member_out_send(c, &o);
 }
 
-void sync_take(struct member_core *c, struct peer *from, const struct member_message_sync *m)
+void member_sync_take(struct member_core *c, struct peer *from, const struct member_message_sync *m)
 {
     if (c->event->type != MEMBER_STREAM)
         return;
@@ -136,7 +136,7 @@ static void sync_seeds(struct member_core *c)
 static bool somebody_is_at(const struct member_core *c, struct slice address)
 {
     for (size_t i = 0; i < c->order_len; i++)
-        if (peer_active(c->order[i]) && slice_equal(c->order[i]->m.address, address))
+        if (member_peer_active(c->order[i]) && slice_equal(c->order[i]->m.address, address))
             return true;
     return false;
 }
@@ -151,12 +151,12 @@ static void sync_lost_seed(struct member_core *c)
         sync_compare(c, NULL, address);
 }
 
-void join_try(struct member_core *c, struct member_timer *timer)
+void member_join_try(struct member_core *c, struct member_timer *timer)
 {
     if (c->joined || c->seeds_count == 0)
         return;
     sync_seeds(c);
-    timer_arm(c, timer, c->join_wait_us);
+    member_timer_arm(c, timer, c->join_wait_us);
     c->join_wait_us *= 2;
     if (c->join_wait_us > c->limits.join_retry_ms_max * MS_US)
         c->join_wait_us = c->limits.join_retry_ms_max * MS_US;
@@ -172,17 +172,17 @@ static bool in_state(const struct member_core *c, const struct peer *p, uint64_t
 static void sync_random(struct member_core *c, uint64_t states)
 {
     struct peer *p;
-    if (peers_draw(c, 1, in_state, states, &p) == 1)
+    if (member_peers_draw(c, 1, in_state, states, &p) == 1)
         sync_compare(c, p, p->m.address);
 }
 
-void sync_period(struct member_core *c, struct member_timer *timer)
+void member_sync_period(struct member_core *c, struct member_timer *timer)
 {
     uint64_t wait_us = c->limits.sync_interval_ms * MS_US;
-    unsigned n = core_active(c);
+    unsigned n = member_count_active(c);
     if (n > SYNC_MEMBERS)
-        wait_us *= (log2_fixed(n) - log2_fixed(SYNC_MEMBERS) + 65535) / 65536 + 1;
-    timer_arm(c, timer, wait_us / 2 + prng_below(&c->prng, wait_us));
+        wait_us *= (member_log2(n) - member_log2(SYNC_MEMBERS) + 65535) / 65536 + 1;
+    member_timer_arm(c, timer, wait_us / 2 + prng_below(&c->prng, wait_us));
     sync_random(c, UINT64_C(1) << MEMBER_ALIVE | UINT64_C(1) << MEMBER_SUSPECT);
     if (PLANTED(member_lost_given_up))
         return;

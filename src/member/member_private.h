@@ -111,44 +111,46 @@ struct member_core {
     struct member_actions *actions;
 };
 
-static inline uint64_t core_now_us(const struct member_core *c)
+static inline uint64_t member_now_us(const struct member_core *c)
 {
     return c->event->now_us;
 }
 
 /* member.c */
-void timer_arm(struct member_core *c, struct member_timer *timer, uint64_t after_us);
-unsigned core_active(const struct member_core *c); /* alive or suspect, this node too */
+void member_timer_arm(struct member_core *c, struct member_timer *timer, uint64_t after_us);
+unsigned member_count_active(const struct member_core *c); /* alive or suspect, this node too */
 /* log2(x) in units of 1/65536; x > 0. Rounded down, in integers: the same everywhere. */
-uint32_t log2_fixed(uint64_t x);
-#define LOG2_10 217706u /* log2_fixed(10) */
+uint32_t member_log2(uint64_t x);
+#define MEMBER_LOG2_10 217706u /* member_log2(10) */
 
 /* peers.c */
-struct peer *peer_find(const struct member_core *c, uint64_t node);
-struct peer *peer_add(struct member_core *c, const struct member_message_alive *a);
-void peer_remove(struct member_core *c, struct peer *p);
-void peer_describe(struct peer *p,
-                   const struct member_message_alive *a); /* state, incarnation apart */
-void peer_move(struct member_core *c, struct peer *p, enum member_state to);
-bool peer_active(const struct peer *p); /* alive or suspect */
+struct peer *member_peer_find(const struct member_core *c, uint64_t node);
+struct peer *member_peer_add(struct member_core *c, const struct member_message_alive *a);
+void member_peer_remove(struct member_core *c, struct peer *p);
+void member_peer_describe(struct peer *p,
+                          const struct member_message_alive *a); /* state, incarnation apart */
+void member_peer_move(struct member_core *c, struct peer *p, enum member_state to);
+bool member_peer_active(const struct peer *p); /* alive or suspect */
 /* Up to k different ones that `fit`, drawn at random. */
-unsigned peers_draw(struct member_core *c, unsigned k,
-                    bool (*fit)(const struct member_core *c, const struct peer *p, uint64_t arg),
-                    uint64_t arg, struct peer **ret_peers);
-struct peer *peers_next(struct member_core *c); /* to probe; NULL: nobody */
+unsigned member_peers_draw(struct member_core *c, unsigned k,
+                           bool (*fit)(const struct member_core *c, const struct peer *p,
+                                       uint64_t arg),
+                           uint64_t arg, struct peer **ret_peers);
+struct peer *member_peers_next(struct member_core *c); /* to probe; NULL: nobody */
 
 /* facts.c */
-int fact_alive(struct member_core *c, const struct member_message_alive *a);
-void fact_suspect(struct member_core *c, const struct member_message_suspect *s);
+int member_fact_alive(struct member_core *c, const struct member_message_alive *a);
+void member_fact_suspect(struct member_core *c, const struct member_message_suspect *s);
 /* synced: it came in a full sync, where the dead are only suspect. */
-void fact_dead(struct member_core *c, const struct member_message_dead *d, uint64_t synced_by);
+void member_fact_dead(struct member_core *c, const struct member_message_dead *d,
+                      uint64_t synced_by);
 
 /* rumour.c */
-void rumour_add(struct member_core *c, struct peer *about, uint64_t by);
-void rumour_drop(struct member_core *c, struct peer *about);
-struct member_message rumour_message(const struct peer *about);
-struct member_message rumour_alive(const struct peer *about);
-void rumour_gossip(struct member_core *c, struct member_timer *timer);
+void member_rumour_add(struct member_core *c, struct peer *about, uint64_t by);
+void member_rumour_drop(struct member_core *c, struct peer *about);
+struct member_message member_rumour_message(const struct peer *about);
+struct member_message member_rumour_alive(const struct peer *about);
+void member_rumour_gossip(struct member_core *c, struct member_timer *timer);
 
 /* out.c */
 struct out { /* a packet being written; one at a time */
@@ -159,47 +161,49 @@ struct out { /* a packet being written; one at a time */
     bool stream;
     size_t start, end_max;
 };
-void out_begin(struct member_core *c, struct out *o, struct peer *to);
+void member_out_begin(struct member_core *c, struct out *o, struct peer *to);
 /* To whoever sent the packet of this event; p: who that is, when known. */
-void out_reply(struct member_core *c, struct out *o, const struct datagram_head *head,
-               struct peer *p);
+void member_out_reply(struct member_core *c, struct out *o, const struct datagram_head *head,
+                      struct peer *p);
 /* Streams: to `to`, or on a link, or to an address alone. */
-void out_stream(struct member_core *c, struct out *o, struct peer *to, uint64_t link,
-                struct slice address);
-bool out_fits(const struct member_core *c, const struct out *o, const struct member_message *m);
-void out_put(struct member_core *c, struct out *o, const struct member_message *m);
-void out_rumours(struct member_core *c, struct out *o); /* as many as fit */
-void out_send(struct member_core *c, struct out *o);
-struct member_action *out_action(struct member_core *c, enum member_action_type type);
-struct slice out_keep(struct member_core *c, struct slice bytes); /* for an action's slice */
-void out_changed(struct member_core *c, const struct peer *p);
-void out_finish(struct member_actions *actions); /* slices point into scratch from now on */
+void member_out_stream(struct member_core *c, struct out *o, struct peer *to, uint64_t link,
+                       struct slice address);
+bool member_out_fits(const struct member_core *c, const struct out *o,
+                     const struct member_message *m);
+void member_out_put(struct member_core *c, struct out *o, const struct member_message *m);
+void member_out_rumours(struct member_core *c, struct out *o); /* as many as fit */
+void member_out_send(struct member_core *c, struct out *o);
+struct member_action *member_out_action(struct member_core *c, enum member_action_type type);
+struct slice member_out_keep(struct member_core *c, struct slice bytes); /* for an action's slice */
+void member_out_changed(struct member_core *c, const struct peer *p);
+void member_out_finish(struct member_actions *actions); /* slices point into scratch from now on */
 
 /* probe.c */
-void probe_period(struct member_core *c, struct member_timer *timer);
-void probe_late(struct member_core *c, struct member_timer *timer);
-void probe_relay(struct member_core *c, struct peer *origin,
-                 const struct member_message_ping_req *m);
-void probe_ack(struct member_core *c, struct peer *from, const struct member_message_ack *m);
-void probe_nack(struct member_core *c, const struct member_message_nack *m);
-void health_change(struct member_core *c, int by);
-void relay_timer(struct member_core *c, struct member_timer *timer);
+void member_probe_period(struct member_core *c, struct member_timer *timer);
+void member_probe_late(struct member_core *c, struct member_timer *timer);
+void member_probe_relay(struct member_core *c, struct peer *origin,
+                        const struct member_message_ping_req *m);
+void member_probe_ack(struct member_core *c, struct peer *from, const struct member_message_ack *m);
+void member_probe_nack(struct member_core *c, const struct member_message_nack *m);
+void member_health_change(struct member_core *c, int by);
 
 /* sync.c */
-void sync_period(struct member_core *c, struct member_timer *timer);
-void sync_take(struct member_core *c, struct peer *from, const struct member_message_sync *m);
-void join_try(struct member_core *c, struct member_timer *timer);
+void member_sync_period(struct member_core *c, struct member_timer *timer);
+void member_sync_take(struct member_core *c, struct peer *from,
+                      const struct member_message_sync *m);
+void member_join_try(struct member_core *c, struct member_timer *timer);
 
 /* packet.c */
-void packet_take(struct member_core *c, bool stream);
+void member_packet_take(struct member_core *c, bool stream);
 
 /* clock.c */
-void clock_measured(struct member_core *c, struct peer *p, int64_t ahead_ms);
-int64_t clock_majority_ms(const struct member_core *c); /* the median, this node's 0 among them */
+void member_clock_measured(struct member_core *c, struct peer *p, int64_t ahead_ms);
+int64_t member_clock_majority_ms(
+    const struct member_core *c); /* the median, this node's 0 among them */
 
 /* refuse.c */
-void refuse(struct member_core *c, enum member_refusal reason, bool self,
-            const struct datagram_head *head, struct slice address);
+void member_refuse(struct member_core *c, enum member_refusal reason, bool self,
+                   const struct datagram_head *head, struct slice address);
 /* ... and tells the sender of this event's packet. */
-void refuse_sender(struct member_core *c, enum member_refusal reason,
-                   const struct datagram_head *head, struct peer *p);
+void member_refuse_sender(struct member_core *c, enum member_refusal reason,
+                          const struct datagram_head *head, struct peer *p);
