@@ -89,3 +89,8 @@ void log_reader_free(struct log_reader *r);
 int log_scan_marks(struct log_reader *r, uint64_t offset, uint64_t log_id,
                    void (*found)(void *ctx, uint64_t offset, const struct log_mark *mark),
                    void *ctx);
+
+/* Makes the records of a live segment's file durable, whatever the page cache thinks of them.
+ * *synced: how far the log is known synced, by its header at least; raised by the marks in it. */
+int log_file_harden(struct log_reader *r, const struct log_header *header, uint64_t log_id,
+                    uint64_t *synced);

@@ -13,12 +13,12 @@
  * A header page that is neither valid nor blank can't come from a crash (headers are rewritten
  * within one sector), so it is corruption too.
  *
- * What is there is synced before it is replayed. The order of the steps that change files makes a
- * crash in between harmless: (1) segments after the cut stop being live, (2) the cut segment is
- * truncated to X, (3) what was not known synced is written anew and synced, (4) a new segment
- * begins at X with the next epoch, and is synced before anything is appended. Until (4) is durable,
- * opening again judges the same: X and S are the same. From (4) on, the cut is part of the chain.
- * Since each open begins a new epoch, leftovers beyond X never parse. */
+ * What is there is made durable before it is replayed. The order of the steps that change files
+ * makes a crash in between harmless: (1) segments after the cut stop being live, (2) the cut
+ * segment is truncated to X, (3) it is synced, (4) a new segment begins at X with the next epoch,
+ * and is synced before anything is appended. Until (4) is durable, opening again judges the same: X
+ * and S are the same. From (4) on, the cut is part of the chain. Since each open begins a new
+ * epoch, leftovers beyond X never parse. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -261,17 +261,27 @@ static bool recovery_continues(const struct log_segment *s, const struct found_f
            f->header.base >= f->header.prev_end && f->header.epoch >= s->epoch;
 }
 
+/* What is about to be replayed may be flushed into the cold tier at once: it must not be lost after
+ * that. */
+static int recovery_harden(struct recovery *r)
+{
+    for (size_t i = r->live_count; i-- > 0;) { /* the last ones know most about what is synced */
+        const struct found_file *f = &r->files[i];
+        log_reader_open(&r->reader, f->file, f->bytes);
+        int st = log_file_harden(&r->reader, &f->header, r->options->log_id, &r->synced);
+        if (st != 0)
+            return recovery_fail(r, st, "log file %s can't be synced: %s", f->name,
+                                 status_text(st));
+    }
+    return 0;
+}
+
 static int recovery_replay(struct recovery *r)
 {
     struct log *log = r->log;
-    /* What is replayed may be flushed into the cold tier at once: it must not be lost after that.
-     */
-    for (size_t i = 0; i < r->live_count; i++) {
-        int st = r->disk->ops->sync(r->files[i].file);
-        if (st != 0)
-            return recovery_fail(r, st, "log file %s can't be synced: %s", r->files[i].name,
-                                 status_text(st));
-    }
+    int hard = recovery_harden(r);
+    if (hard != 0)
+        return hard;
     for (size_t i = 0; i < r->live_count; i++) {
         struct found_file *f = &r->files[i];
         const struct log_segment *before = i == 0 ? NULL : log_current(log);
@@ -473,28 +483,6 @@ static int recovery_set_aside(struct recovery *r)
     return st != 0 ? st : r->disk->ops->sync_dir(r->disk);
 }
 
-/* Writes a segment's unsynced records over themselves. When a process ended because its fdatasync
- * failed, they are in the page cache only, on pages that the kernel takes for clean (Rebello et
- * al., "Can Applications Recover from fsync Failures?", 2020): a sync alone would succeed and do
- * nothing. */
-static int recovery_rewrite(struct recovery *r, const struct log_segment *s)
-{
-    uint64_t at = r->synced > s->base ? log_segment_offset(s, r->synced) : 0;
-    uint64_t end = log_segment_offset(s, s->end);
-    int st = 0;
-    log_reader_open(&r->reader, s->file, end);
-    while (at < end && st == 0) {
-        const uint8_t *data;
-        uint64_t len = end - at < LOG_COPY_BYTES ? end - at : LOG_COPY_BYTES;
-        st = log_reader_get(&r->reader, at, len, &data);
-        struct iovec iov = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
-        if (st == 0)
-            st = r->disk->ops->pwritev(s->file, &iov, 1, at);
-        at += len;
-    }
-    return st;
-}
-
 /* (2) and (3) */
 static int recovery_truncate_and_sync(struct recovery *r)
 {
@@ -509,12 +497,8 @@ static int recovery_truncate_and_sync(struct recovery *r)
         st = r->disk->ops->truncate(s->file, used);
         s->file_bytes = used;
     }
-    for (size_t i = 0; i < log->segments_count && st == 0; i++) {
-        if (log->segments[i].end > r->synced)
-            st = recovery_rewrite(r, &log->segments[i]);
-        if (st == 0)
-            st = r->disk->ops->sync(log->segments[i].file);
-    }
+    for (size_t i = 0; i < log->segments_count && st == 0; i++)
+        st = r->disk->ops->sync(log->segments[i].file);
     return st != 0 ? st : r->disk->ops->sync_dir(r->disk);
 }
 

@@ -73,3 +73,62 @@ int log_scan_marks(struct log_reader *r, uint64_t offset, uint64_t log_id,
     }
     return 0;
 }
+
+/* Where the records end, by a look that replays nothing. */
+static int file_extent(struct log_reader *r, const struct log_header *header, uint64_t log_id,
+                       uint64_t *synced, uint64_t *ret_end)
+{
+    uint64_t key = log_epoch_key(log_id, header->epoch), offset = LOG_HEADER_BYTES;
+    const uint8_t *data;
+    struct log_mark mark;
+    int st;
+    while ((st = log_reader_get(r, offset, LOG_RECORD_HEADER_BYTES, &data)) == 0) {
+        uint64_t lsn = header->base + offset - LOG_HEADER_BYTES, bytes = log_record_bytes(data);
+        if (data[8] == 0 || bytes > LOG_RECORD_BYTES_MAX)
+            break;
+        st = log_reader_get(r, offset, bytes, &data);
+        if (st != 0 || !log_record_valid(data, key, lsn))
+            break;
+        if (log_mark_get(data, log_id, &mark) && mark.synced > *synced)
+            *synced = mark.synced;
+        offset += bytes;
+    }
+    if (st != 0 && st != ST_NOTFOUND)
+        return st;
+    *ret_end = offset;
+    return 0;
+}
+
+static int file_rewrite(struct log_reader *r, uint64_t at, uint64_t end)
+{
+    int st = 0;
+    while (at < end && st == 0) {
+        const uint8_t *data;
+        uint64_t len = end - at < LOG_READ_BYTES ? end - at : LOG_READ_BYTES;
+        st = log_reader_get(r, at, len, &data);
+        struct iovec iov = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
+        if (st == 0)
+            st = r->file->disk->ops->pwritev(r->file, &iov, 1, at);
+        at += len;
+    }
+    return st;
+}
+
+/* A sync alone does not do: when a process ended because its fdatasync failed, the records are in
+ * the page cache only, on pages that the kernel takes for clean (Rebello et al., "Can Applications
+ * Recover from fsync Failures?", 2020). So what is not known to be synced is written over itself
+ * first. */
+int log_file_harden(struct log_reader *r, const struct log_header *header, uint64_t log_id,
+                    uint64_t *synced)
+{
+    if (header->base + log_capacity(r->file_bytes) > *synced) {
+        uint64_t end;
+        int st = file_extent(r, header, log_id, synced, &end);
+        uint64_t from = *synced > header->base ? LOG_HEADER_BYTES + *synced - header->base : 0;
+        if (st == 0)
+            st = file_rewrite(r, from, end);
+        if (st != 0)
+            return st;
+    }
+    return r->file->disk->ops->sync(r->file);
+}
