@@ -1,4 +1,5 @@
-/* Reading segment files forward: a bounded window for recovery, and the search for marks. */
+/* Reading segment files forward: a bounded window for recovery, the search for marks, and what must
+ * be written anew. */
 #include <stdlib.h>
 
 #include "base/mem.h"
