@@ -849,7 +849,7 @@ static inline void cluster_free(struct cluster *c)
 /* What was written down since the last time is this. */
 static inline void trace_is(struct cluster *c, const char *expected)
 {
-    if (c->trace.len != strlen(expected) || memcmp(c->trace.data, expected, c->trace.len) != 0) {
+    if (!slice_equal(buffer_slice(&c->trace), slice_str(expected))) {
         fprintf(stderr, "--- expected\n%s--- got\n%.*s---\n", expected, (int)c->trace.len,
                 (const char *)c->trace.data);
         CHECK(!"the trace is as expected");
