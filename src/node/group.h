@@ -29,7 +29,7 @@ struct group;
 #define GROUP_COMMANDS_MAX       4096        /* of one entry */
 #define GROUP_COMMAND_BYTES_MAX  (72u << 20) /* of one command */
 #define GROUP_RESULT_BYTES_MAX   4096    /* of a result that a session remembers; ST_LIMIT beyond */
-#define GROUP_SESSION_IDLE       100000u /* a session unused for so many log indexes is evicted */
+#define GROUP_SESSION_IDLE       100000u /* log indexes; see groups_options.session_idle_entries */
 #define GROUP_SESSION_NUMBER_MAX ((uint64_t)1 << 62)
 
 /* --- the state machine --- */

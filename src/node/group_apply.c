@@ -306,12 +306,13 @@ static int prepare(struct group *g, struct group_apply *apply, struct slice data
         int st = command_next(&data, &c);
         if (st != 0)
             return st;
+        unsigned missing = apply->missing;
         apply->position = i;
         if (c.session != 0)
             group_session_prepare(apply, c.session, c.number, c.bytes);
         if (c.session != GROUP_SESSION_CONTROL)
             machine->prepare(machine, apply, c.bytes);
-        if (PLANTED(entry_half_applied) && apply->missing > 0 && i > g->half) {
+        if (PLANTED(entry_half_applied) && missing == 0 && apply->missing > 0 && i > g->half) {
             g->half = i; /* what precedes it is all there: no need to wait */
             return ST_LIMIT;
         }

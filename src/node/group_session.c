@@ -10,9 +10,9 @@
  * The id is the index of the entry that opened it and the position in that entry: no other session
  * ever has it, whoever leads, whatever restarts.
  *
- * A session that no command used for GROUP_SESSION_IDLE indexes is dead: that is seen from its row
- * alone, so all replicas agree. The leader looks for dead rows now and then and has them deleted by
- * a command, which judges them again. */
+ * A session that no command used for session_idle_entries indexes is dead: that is seen from its
+ * row alone, so all replicas agree. The leader looks for dead rows now and then and has them
+ * deleted by a command, which judges them again. */
 #include <stdlib.h>
 
 #include "base/bytes.h"
@@ -28,7 +28,7 @@
 #define ID_POSITION_BITS 12
 #define SWEEP_ROWS       256 /* looked at in one go */
 #define SWEEP_BYTES      (4u << 20)
-#define SWEEP_EVERY_PART 8 /* of GROUP_SESSION_IDLE */
+#define SWEEP_EVERY_PART 8 /* of session_idle_entries */
 
 _Static_assert(GROUP_COMMANDS_MAX <= 1 << ID_POSITION_BITS, "positions fit");
 
@@ -82,9 +82,9 @@ static void row_write(struct group_apply *apply, const struct key *key, const st
     group_put(apply, key, buffer_slice(&value), 0);
 }
 
-static bool dead(const struct row *row, uint64_t index)
+static bool dead(const struct group *g, const struct row *row, uint64_t index)
 {
-    return row->used + GROUP_SESSION_IDLE < index;
+    return row->used + g->of->options.session_idle_entries < index;
 }
 
 /* --- commands --- */
@@ -124,7 +124,7 @@ static void sweep(struct group_apply *apply, struct slice ids)
         struct row row;
         struct key key = session_key(apply->group, bytes_get_u64(ids.data + at), bytes);
         if (group_get(apply, &key, &record) != 0 || !row_read(record.value, &row) ||
-            !dead(&row, apply->index))
+            !dead(apply->group, &row, apply->index))
             continue;
         group_delete(apply, &key);
         apply->group->of->counters.sessions_evicted++;
@@ -149,7 +149,7 @@ int group_session_apply(struct group_apply *apply, uint64_t session, uint64_t nu
     struct key key = session_key(apply->group, session, bytes);
     *ret_applied = false;
     if (group_get(apply, &key, &record) != 0 || !row_read(record.value, &row) ||
-        dead(&row, apply->index))
+        dead(apply->group, &row, apply->index))
         return ST_NOTFOUND;
     if (number < row.number)
         return ST_EXISTS;
@@ -188,12 +188,12 @@ static void scanned(struct engine_scan *scan, int st)
         if (scan->rows[i].key.len != KEY_BYTES)
             continue;
         s->from = bytes_get_be64(scan->rows[i].key.data + 2) + 1;
-        if (row_read(scan->rows[i].value, &row) && dead(&row, g->applied))
+        if (row_read(scan->rows[i].value, &row) && dead(g, &row, g->applied))
             buffer_append_u64(&s->ids, s->from - 1);
     }
     if (st != 0 || !scan->more) {
         s->from = 0;
-        s->next_index = g->applied + GROUP_SESSION_IDLE / SWEEP_EVERY_PART;
+        s->next_index = g->applied + g->of->options.session_idle_entries / SWEEP_EVERY_PART;
     }
     if (s->ids.len > 0 && group_session_sweep(g, &s->proposal, buffer_slice(&s->ids)) == 0)
         s->proposed = true;
@@ -220,7 +220,7 @@ static void scan_start(struct group *g, struct group_sweep *s)
 void group_session_upkeep(struct group *g)
 {
     struct group_sweep *s = g->sweep;
-    if (!g->leads || g->applied < GROUP_SESSION_IDLE)
+    if (!g->leads || g->applied < g->of->options.session_idle_entries)
         return;
     if (s == NULL) {
         s = g->sweep = mem_zalloc(sizeof(*s));

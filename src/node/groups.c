@@ -56,6 +56,8 @@ int groups_create(const struct groups_options *options, struct groups **ret_grou
         return ST_INVALID;
     struct groups *gs = mem_zalloc(sizeof(*gs));
     gs->options = *options;
+    if (gs->options.session_idle_entries == 0)
+        gs->options.session_idle_entries = GROUP_SESSION_IDLE;
     gs->shard = s;
     gs->written.written = on_written;
     gs->timer.fire = on_timer;

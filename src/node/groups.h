@@ -23,6 +23,9 @@ struct groups_options {
      * found under another birth don't come back as their former selves. */
     uint64_t birth;
     struct raft_limits limits;
+    /* A session unused for so many log indexes is evicted: the same at all replicas, for ever.
+     * 0: GROUP_SESSION_IDLE. */
+    uint64_t session_idle_entries;
     uint64_t log_keep_bytes; /* applied entries kept for followers that are behind, of one group */
 };
 

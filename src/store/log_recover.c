@@ -25,6 +25,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/planted.h"
 #include "base/status.h"
 #include "store/log_private.h"
 
@@ -366,7 +367,7 @@ static int recovery_judge(struct recovery *r)
     if (r->batch_end > s->end)
         report->torn_bytes = r->batch_end - s->end;
     report->torn = report->torn_bytes > 0 || r->chain_count < r->live_count;
-    if (r->synced <= s->end)
+    if (r->synced <= s->end || PLANTED(torn_tail_below_synced))
         return 0;
     report->torn = false;
     if (r->chain_count < r->live_count && r->files[r->chain_count].header.seq != s->seq + 1)

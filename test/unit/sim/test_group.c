@@ -76,7 +76,8 @@ struct rig {
     struct prng prng;
     struct world_event load;
     bool loading, often_flush, small_cache;
-    uint64_t keep_bytes;
+    uint64_t keep_bytes, session_idle;
+    bool no_sessions, may_evict;
     uint64_t acked[GROUPS][KEYS], asked[GROUPS][KEYS];
     uint64_t highest[GROUPS][KEYS]; /* answered */
     bool seen[GROUPS][KEYS][VALUES_MAX];
@@ -212,6 +213,7 @@ static int host_start(struct process *p)
         .birth = process_birth(p),
         .limits = limits,
         .log_keep_bytes = h->rig->keep_bytes,
+        .session_idle_entries = h->rig->session_idle,
     };
     return groups_create(&options, &h->groups);
 }
@@ -284,6 +286,9 @@ static void session_done(struct rig *r, struct op *op, int st, struct slice resu
         r->session_done++;
     } else if (st == ST_EXISTS) {
         wrong(r, "a session's number is behind");
+    } else if (st == ST_NOTFOUND && r->may_evict) {
+        r->evicted++;
+        c->open = false;
     } else if (st == ST_NOTFOUND) {
         wrong(r, "a session is gone");
     }
@@ -382,6 +387,8 @@ static void begin_op(struct host *h, unsigned group)
     if (g == NULL || !group_leads(g))
         return;
     uint64_t what = prng_below(&r->prng, 4);
+    if (what == 0 && r->no_sessions)
+        return;
     if (what == 0) {
         begin_session_op(h, g, group);
         return;
@@ -668,6 +675,33 @@ static void test_one_voter(void **state)
     rig_end(&rig);
 }
 
+/* A session that was not used for long gets an error, never a second application; its row goes. */
+static void test_eviction(void **state)
+{
+    rig_start(&rig, 3, 3);
+    rig.session_idle = 400;
+    rig.often_flush = true;
+    for (unsigned i = 1; i <= 3; i++) { /* with that setting from their first entry on */
+        process_die(rig.p[i], PROCESS_KILL);
+        assert_int_equal(process_start(rig.p[i]), 0);
+    }
+    rig_run(&rig, 3000000);
+    rig.no_sessions = true;
+    rig_run(&rig, 6000000);
+    rig.no_sessions = false;
+    rig.may_evict = true;
+    rig_run(&rig, 3000000);
+    rig_settle(&rig);
+    verdict(&rig, 3);
+    assert_int_equal(rig.evicted, GROUPS * CLIENTS);
+    for (unsigned i = 1; i <= 3; i++) {
+        struct groups_counters c;
+        groups_counters(host_of(&rig, i)->groups, &c);
+        assert_int_equal(c.sessions_evicted, GROUPS * CLIENTS); /* by each replica */
+    }
+    rig_end(&rig);
+}
+
 /* Faults of one seed. */
 static void storm(struct rig *r, unsigned rounds)
 {
@@ -843,8 +877,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_quiet),    cmocka_unit_test(test_one_voter),
-        cmocka_unit_test(test_storms),   cmocka_unit_test(test_wiped),
-        cmocka_unit_test(test_restored),
+        cmocka_unit_test(test_eviction), cmocka_unit_test(test_storms),
+        cmocka_unit_test(test_wiped),    cmocka_unit_test(test_restored),
     };
     if (argc > 2) { /* test_group BUG SEEDS: which seed finds it */
         planted_bug = planted_find(argv[1]);
