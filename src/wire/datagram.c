@@ -77,8 +77,7 @@ int datagram_length(struct slice bytes, struct wire_refusals *refusals, size_t *
     return 0;
 }
 
-/* In constant time: how many bytes of a forged tag are right must not show. */
-static bool tag_equal(const uint8_t *a, const uint8_t *b)
+bool datagram_tag_equal(const uint8_t a[DATAGRAM_MAC_BYTES], const uint8_t b[DATAGRAM_MAC_BYTES])
 {
     unsigned differ = 0;
     for (int i = 0; i < DATAGRAM_MAC_BYTES; i++)
@@ -114,7 +113,7 @@ int datagram_open(struct slice bytes, const struct datagram_mac *mac,
     uint8_t tag[DATAGRAM_MAC_BYTES];
     size_t sealed = length - DATAGRAM_MAC_BYTES;
     mac->compute(mac, slice_make(bytes.data, sealed), tag);
-    if (!tag_equal(tag, bytes.data + sealed))
+    if (!datagram_tag_equal(tag, bytes.data + sealed))
         return wire_refuse(refusals, WIRE_REFUSED_MAC, ST_DENIED);
     struct datagram d = {.head = read_head(bytes.data)};
     if (d.head.from == 0 || d.head.boot == 0 || d.head.counter == 0)

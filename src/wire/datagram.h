@@ -34,6 +34,9 @@ struct datagram_mac { /* embedded in what holds the key */
                     uint8_t ret_tag[DATAGRAM_MAC_BYTES]);
 };
 
+/* In constant time: how many bytes of a forged tag are right must not show. */
+bool datagram_tag_equal(const uint8_t a[DATAGRAM_MAC_BYTES], const uint8_t b[DATAGRAM_MAC_BYTES]);
+
 struct datagram_head {
     uint16_t version;
     uint64_t cluster;       /* 0: belongs to none yet */
