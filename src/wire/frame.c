@@ -55,15 +55,9 @@ static uint32_t frame_crc(const uint8_t *frame, size_t messages_len)
     return crc32c(crc, frame + FRAME_HEADER_BYTES, messages_len);
 }
 
-struct slice frame_finish(struct frame_writer *w, const struct frame_head *head)
+void frame_put_header(uint8_t *to, const struct frame_head *head, uint32_t count, size_t len)
 {
-    if (w->bytes.len == 0) {
-        buffer_reserve(&w->bytes, FRAME_HEADER_BYTES);
-        w->bytes.len = FRAME_HEADER_BYTES;
-    }
-    size_t len = w->bytes.len - FRAME_HEADER_BYTES;
     CHECK(len <= FRAME_BYTES_MAX);
-    uint8_t *to = w->bytes.data;
     bytes_put_u32(to, MAGIC);
     bytes_put_u16(to + 4, head->version);
     bytes_put_u16(to + 6, head->flags);
@@ -73,9 +67,18 @@ struct slice frame_finish(struct frame_writer *w, const struct frame_head *head)
     bytes_put_u64(to + 32, head->stamp);
     bytes_put_u64(to + 40, head->epoch);
     bytes_put_u32(to + 48, (uint32_t)len);
-    bytes_put_u32(to + 52, w->count);
+    bytes_put_u32(to + 52, count);
     bytes_put_u32(to + 56, 0);
     bytes_put_u32(to + 60, frame_crc(to, len));
+}
+
+struct slice frame_finish(struct frame_writer *w, const struct frame_head *head)
+{
+    if (w->bytes.len == 0) {
+        buffer_reserve(&w->bytes, FRAME_HEADER_BYTES);
+        w->bytes.len = FRAME_HEADER_BYTES;
+    }
+    frame_put_header(w->bytes.data, head, w->count, w->bytes.len - FRAME_HEADER_BYTES);
     return buffer_slice(&w->bytes);
 }
 
@@ -157,6 +160,17 @@ int frame_next(struct frame *f, struct wire_refusals *refusals, struct raft_mess
         return wire_refuse(refusals, WIRE_REFUSED_COUNT, ST_PROTOCOL);
     int st = message_decode_counted(&f->messages, refusals, ret_message);
     if (st == 0 || st == ST_UNSUPPORTED)
+        f->left--;
+    return st;
+}
+
+int frame_skip(struct frame *f, struct wire_refusals *refusals, uint32_t *ret_group,
+               struct slice *ret_message)
+{
+    if ((f->left == 0) != (f->messages.len == 0))
+        return wire_refuse(refusals, WIRE_REFUSED_COUNT, ST_PROTOCOL);
+    int st = message_skip(&f->messages, refusals, ret_group, ret_message);
+    if (st == 0)
         f->left--;
     return st;
 }

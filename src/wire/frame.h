@@ -48,6 +48,9 @@ bool frame_empty(const struct frame_writer *w);
 bool frame_full(const struct frame_writer *w); /* finish it before you append */
 /* Writes the header; the bytes are valid until frame_reset(). An empty frame is a frame, too. */
 struct slice frame_finish(struct frame_writer *w, const struct frame_head *head);
+/* The same for `count` messages that stand behind the room for the header already. */
+void frame_put_header(uint8_t *frame, const struct frame_head *head, uint32_t count,
+                      size_t messages_len);
 void frame_reset(struct frame_writer *w); /* empty again, with its memory */
 void frame_writer_free(struct frame_writer *w);
 
@@ -73,3 +76,6 @@ int frame_parse(struct slice bytes, uint64_t cluster, uint64_t node, struct wire
 /* The next message. ST_NOTFOUND at the end; ST_UNSUPPORTED: one that this version does not know, go
  * on; ST_PROTOCOL: drop the rest. */
 int frame_next(struct frame *f, struct wire_refusals *refusals, struct raft_message *ret_message);
+/* The same, but as it stands: for who hands it on (message_skip()). Never ST_UNSUPPORTED. */
+int frame_skip(struct frame *f, struct wire_refusals *refusals, uint32_t *ret_group,
+               struct slice *ret_message);

@@ -294,29 +294,59 @@ static enum wire_refusal decode_rest(struct slice rest, struct raft_message *m)
     return check(m);
 }
 
-int message_decode_counted(struct slice *bytes, struct wire_refusals *refusals,
-                           struct raft_message *ret_message)
+/* Takes the first message's head off *left, and its rest. */
+static int take_message(struct slice *left, struct wire_refusals *refusals, uint16_t *ret_code,
+                        struct slice *ret_rest)
 {
-    if (bytes->len == 0)
+    if (left->len == 0)
         return ST_NOTFOUND;
-    struct reader r = {.left = *bytes};
-    struct raft_message m = {.code = get_u16(&r)};
+    struct reader r = {.left = *left};
+    uint16_t code = get_u16(&r);
     uint16_t zero = get_u16(&r);
     uint32_t length = get_u32(&r);
     if (r.failed || length > MESSAGE_BYTES_MAX - HEAD_BYTES || length > r.left.len)
         return wire_refuse(refusals, WIRE_REFUSED_LENGTH, ST_PROTOCOL);
     if (zero != 0)
         return wire_refuse(refusals, WIRE_REFUSED_VALUE, ST_PROTOCOL);
-    struct slice rest = take(&r, length);
+    *ret_code = code;
+    *ret_rest = take(&r, length);
+    *left = r.left;
+    return 0;
+}
+
+int message_decode_counted(struct slice *bytes, struct wire_refusals *refusals,
+                           struct raft_message *ret_message)
+{
+    struct raft_message m = {0};
+    struct slice left = *bytes, rest;
+    int st = take_message(&left, refusals, &m.code, &rest);
+    if (st < 0)
+        return st;
     if (message_name(m.code) == NULL) {
-        *bytes = r.left;
+        *bytes = left;
         return wire_refuse(refusals, WIRE_REFUSED_CODE, ST_UNSUPPORTED);
     }
     enum wire_refusal why = decode_rest(rest, &m);
     if (why != FINE)
         return wire_refuse(refusals, why, ST_PROTOCOL);
-    *bytes = r.left;
+    *bytes = left;
     *ret_message = m;
+    return 0;
+}
+
+int message_skip(struct slice *bytes, struct wire_refusals *refusals, uint32_t *ret_group,
+                 struct slice *ret_message)
+{
+    struct slice left = *bytes, rest;
+    uint16_t code;
+    int st = take_message(&left, refusals, &code, &rest);
+    if (st < 0)
+        return st;
+    if (rest.len < sizeof(uint32_t))
+        return wire_refuse(refusals, WIRE_REFUSED_LENGTH, ST_PROTOCOL);
+    *ret_group = bytes_get_u32(rest.data);
+    *ret_message = slice_make(bytes->data, bytes->len - left.len);
+    *bytes = left;
     return 0;
 }
 

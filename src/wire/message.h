@@ -102,6 +102,11 @@ int message_decode(struct slice *bytes, struct raft_message *ret_message);
 int message_decode_counted(struct slice *bytes, struct wire_refusals *refusals,
                            struct raft_message *ret_message);
 
+/* Takes the first message off *bytes as it stands: *ret_message is all of it, and only its group
+ * was looked at. A code that is not known is no matter here. ST_NOTFOUND, ST_PROTOCOL. */
+int message_skip(struct slice *bytes, struct wire_refusals *refusals, uint32_t *ret_group,
+                 struct slice *ret_message);
+
 /* Appends an entry to what will be entries->bytes. */
 void message_entry_encode(struct buffer *out, const struct raft_entry *entry);
 /* The first entry, whose index is `index`, off *entries. ST_NOTFOUND at the end. ST_PROTOCOL: never

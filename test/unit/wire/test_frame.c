@@ -54,6 +54,46 @@ static void test_golden(void **state)
     frame_writer_free(&w);
 }
 
+/* Taken apart by group and put together again, without a look into the messages. */
+static void test_skip(void **state)
+{
+    struct frame_writer w = {0};
+    struct slice bytes = sample_frame(&w, &head), message;
+    struct frame f, g;
+    struct raft_message m;
+    uint8_t *again = mem_zalloc(bytes.len);
+    size_t len = FRAME_HEADER_BYTES;
+    uint32_t group;
+    assert_int_equal(parse(bytes, NULL, &f), 0);
+    g = f;
+    for (unsigned i = 0; i < SAMPLES; i++) {
+        assert_int_equal(frame_skip(&f, NULL, &group, &message), 0);
+        assert_int_equal(frame_next(&g, NULL, &m), 0);
+        assert_int_equal(group, m.group);
+        memcpy(again + len, message.data, message.len);
+        len += message.len;
+    }
+    assert_int_equal(frame_skip(&f, NULL, &group, &message), ST_NOTFOUND);
+    assert_int_equal(len, bytes.len);
+    frame_put_header(again, &head, SAMPLES, len - FRAME_HEADER_BYTES);
+    assert_memory_equal(again, bytes.data, len);
+
+    static const uint8_t short_one[] = {1, 0, 0, 0, 3, 0, 0, 0, 1, 2, 3};
+    static const uint8_t unknown[] = {0xff, 0x7f, 0, 0, 4, 0, 0, 0, 7, 0, 0, 0};
+    for (size_t n = 1; n <= sizeof(unknown); n++) {
+        struct slice left = slice_make(unknown, n);
+        assert_int_equal(message_skip(&left, NULL, &group, &message),
+                         n < sizeof(unknown) ? ST_PROTOCOL : 0);
+    }
+    assert_int_equal(group, 7);
+    struct slice left = slice_make(short_one, sizeof(short_one));
+    assert_int_equal(message_skip(&left, NULL, &group, &message), ST_PROTOCOL);
+    f.left = 1; /* more announced than there are */
+    assert_int_equal(frame_skip(&f, NULL, &group, &message), ST_PROTOCOL);
+    free(again);
+    frame_writer_free(&w);
+}
+
 static void test_round_trip(void **state)
 {
     struct frame_writer w = {0};
@@ -259,6 +299,7 @@ static void test_unknown_message(void **state)
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_golden),
     cmocka_unit_test(test_round_trip),
+    cmocka_unit_test(test_skip),
     cmocka_unit_test(test_fills),
     cmocka_unit_test(test_heads),
     cmocka_unit_test(test_every_truncation),
