@@ -338,10 +338,12 @@ bool raft_recv_heartbeat_result(struct raft *r, const struct raft_message *m)
         return false;
     if (p == NULL)
         return true;
+    bool stuck = r->now_us - p->moved_us >= 2 * raft_ms(r->limits.heartbeat_ms);
+    if (stuck)
+        p->loading = false; /* asking the reader twice does no harm */
     if (p->state == PEER_PROBE) {
         p->paused = false;
-    } else if (p->state == PEER_REPLICATE && p->match + 1 < p->next && !p->loading &&
-               r->now_us - p->moved_us >= 2 * raft_ms(r->limits.heartbeat_ms)) {
+    } else if (p->state == PEER_REPLICATE && p->match + 1 < p->next && stuck) {
         p->moved_us = r->now_us;
         append_send(r, p, true); /* the last append may be lost: where does it stand? */
     }
