@@ -32,6 +32,9 @@ void member_clock_measured(struct member_core *c, struct peer *p, int64_t ahead_
     p->m.clock_known = true;
     p->m.clock_ahead_ms = ahead_ms;
     p->clock_us = member_now_us(c);
+    int64_t skew = c->limits.skew_ms_max;
+    if (!c->clock_bad && ahead_ms <= skew && ahead_ms >= -skew)
+        return; /* one more who agrees makes no majority that does not */
     bool bad = majority_is_elsewhere(c);
     if (bad == c->clock_bad)
         return;
