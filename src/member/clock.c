@@ -48,7 +48,8 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-int64_t member_clock_majority_ms(const struct member_core *c)
+/* The median, our own 0 among them. */
+int64_t member_clock_ahead_ms(const struct member_core *c)
 {
     MEM_AUTO int64_t *offsets = mem_alloc((c->order_len + 1) * sizeof(*offsets));
     size_t count = 0;

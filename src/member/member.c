@@ -306,6 +306,5 @@ void member_status(const struct member_core *c, struct member_status *ret_status
     s.joined = c->joined;
     s.leaving = c->leaving;
     s.clock_ok = !c->clock_bad;
-    s.clock_ahead_ms = member_clock_majority_ms(c);
     *ret_status = s;
 }

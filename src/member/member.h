@@ -184,6 +184,7 @@ uint64_t member_due_us(const struct member_core *c); /* wants a tick then, at th
 
 /* False while the wall clocks of the majority are further than skew_ms_max from this one's. */
 bool member_clock_ok(const struct member_core *c);
+int64_t member_clock_ahead_ms(const struct member_core *c); /* of the majority before this one */
 
 int member_find(const struct member_core *c, uint64_t node, struct member *ret_member);
 /* `size_t at = 0; while (member_next(c, &at, &member))` visits all, this node too. */
@@ -195,7 +196,6 @@ struct member_status {
     unsigned health;                         /* 0: well; see Lifeguard 4.1 */
     unsigned rumours;
     bool joined, leaving, clock_ok;
-    int64_t clock_ahead_ms;                           /* of the majority before this node */
     uint64_t datagrams, datagram_bytes, stream_bytes; /* sent */
     uint64_t probes_failed, refutations;
     struct wire_refusals refusals; /* of what came */

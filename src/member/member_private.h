@@ -198,8 +198,6 @@ void member_packet_take(struct member_core *c, bool stream);
 
 /* clock.c */
 void member_clock_measured(struct member_core *c, struct peer *p, int64_t ahead_ms);
-int64_t member_clock_majority_ms(
-    const struct member_core *c); /* the median, this node's 0 among them */
 
 /* refuse.c */
 void member_refuse(struct member_core *c, enum member_refusal reason, bool self,

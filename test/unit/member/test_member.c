@@ -494,7 +494,7 @@ static void test_clock(void **state)
     assert_false(member_clock_ok(rig.cores[3]));
     assert_true(member_clock_ok(rig.cores[1]));
     assert_true(member_clock_ok(rig.cores[2]));
-    assert_int_equal(rig_status(&rig, 3).clock_ahead_ms, 600);
+    assert_int_equal(member_clock_ahead_ms(rig.cores[3]), 600);
     assert_int_equal(rig.clock_count, 1);
     rig.wall_ahead_ms[3] = 0;
     rig_run(&rig, 10000);
