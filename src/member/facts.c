@@ -2,7 +2,7 @@
  * (boot, incarnation) counts, among equals alive < suspect < dead (SWIM 4.2): applying them in any
  * order, any number of times, ends in the same.
  *
- * A suspicion lasts (Lifeguard 4.2)
+ * A suspicion lasts (Lifeguard IV-B)
  *
  *   max - (max - min) * log(confirmations + 1) / log(wanted + 1)
  *
@@ -58,7 +58,7 @@ static void suspicion_begin(struct member_core *c, struct peer *p, uint64_t by)
     suspicion_arm(c, p);
 }
 
-/* Another one suspects it, too: tell that on, as it shortens the wait (Lifeguard 4.2). */
+/* Another one suspects it, too: tell that on, as it shortens the wait (Lifeguard IV-B). */
 static void suspicion_confirm(struct member_core *c, struct peer *p, uint64_t by)
 {
     if (p->confirmations >= p->confirmations_wanted)
@@ -74,7 +74,7 @@ static void suspicion_confirm(struct member_core *c, struct peer *p, uint64_t by
 /* --- about this node --- */
 
 /* Somebody holds us for suspect or dead: we are not (SWIM 4.2), and it is our own fault if we did
- * not answer in time (Lifeguard 4.1). One who accuses what we were has missed what we said since,
+ * not answer in time (Lifeguard IV-A). One who accuses what we were has missed what we said since,
  * and nobody may be telling it any more: say it again. */
 static void refute(struct member_core *c, uint64_t boot, uint64_t incarnation)
 {

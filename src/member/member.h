@@ -64,8 +64,8 @@ struct member_limits {
     uint32_t gossip_interval_ms, gossip_fanout;  /* while there are rumours */
     uint32_t gossip_dead_ms;                     /* so long rumours go to the dead, too */
     uint32_t rumour_mult;                        /* lambda of SWIM 4.1 */
-    uint32_t suspicion_mult, suspicion_max_mult; /* alpha, beta of Lifeguard 4.2 */
-    uint32_t health_max;                         /* S of Lifeguard 4.1 */
+    uint32_t suspicion_mult, suspicion_max_mult; /* alpha, beta of Lifeguard IV-B */
+    uint32_t health_max;                         /* S of Lifeguard IV-A */
     uint32_t sync_interval_ms;                   /* full syncs; longer from 32 members on */
     uint32_t join_retry_ms, join_retry_ms_max;   /* doubling */
     uint32_t leave_ms;                           /* a goodbye that takes longer is given up */
@@ -193,7 +193,7 @@ bool member_next(const struct member_core *c, size_t *at, struct member *ret_mem
 struct member_status {
     uint64_t cluster, incarnation;
     unsigned members, states[MEMBER_STATES]; /* this node among them */
-    unsigned health;                         /* 0: well; see Lifeguard 4.1 */
+    unsigned health;                         /* 0: well; see Lifeguard IV-A */
     unsigned rumours;
     bool joined, leaving, clock_ok;
     uint64_t datagrams, datagram_bytes, stream_bytes; /* sent */

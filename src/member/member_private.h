@@ -1,10 +1,15 @@
 /* What the files of src/member share. Each part is one file:
  *
- *   member.c   create, step, the own events        packet.c  what comes in: whom to believe,
- * dispatch peers.c    the table and its order             out.c     what goes out, actions facts.c
- * alive, suspect, dead; suspicions    rumour.c  which facts are told how often probe.c    pings and
- * relays, local health      sync.c    joins and full syncs clock.c    offsets of clocks refuse.c
- * who is refused, and told so
+ *   member.c    create, step, the own events
+ *   packet.c    what comes in: whom to believe, dispatch
+ *   peers.c     the table and its order
+ *   facts.c     alive, suspect, dead; suspicions
+ *   rumour.c    which facts are told how often
+ *   probe.c     pings and relays, local health
+ *   sync.c      joins and full syncs
+ *   out.c       what goes out, actions
+ *   clock.c     offsets of clocks
+ *   refuse.c    who is refused, and told so
  *
  * Peers are referred to by id across steps: a peer may be forgotten in any of them. */
 #pragma once

@@ -6,11 +6,11 @@
  *   us ◀──ack─────── helper   ◀──ack─── target     or a nack at 80 % of the helper's timeout
  *   suspect                                        t = probe interval
  *
- * Local health (Lifeguard 4.1): failed probes, nacks that did not come and suspicions of ourselves
+ * Local health (Lifeguard IV-A): failed probes, nacks that did not come and suspicions of ourselves
  * count against us, answers for us; timeout and interval are multiplied by the score plus one. A
  * nack says that the helper, and so our network, is well.
  *
- * The buddy system (Lifeguard 4.3): who is suspect hears of it first in the ping itself. */
+ * The buddy system (Lifeguard IV-C): who is suspect hears of it first in the ping itself. */
 #include "base/check.h"
 #include "member/member_private.h"
 
