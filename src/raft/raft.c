@@ -213,7 +213,7 @@ static uint64_t leader_due_us(const struct raft *r)
         due_us = r->transfer_us;
     for (unsigned i = 0; i < r->peer_count; i++) {
         const struct raft_sending *s = r->peers[i].sending;
-        if (s != NULL && !s->reading && s->due_us < due_us)
+        if (s != NULL && s->due_us < due_us)
             due_us = s->due_us;
     }
     return due_us;

@@ -159,7 +159,8 @@ enum raft_action_type {
     RAFT_ACTION_READ_FAILED, /* not leader any more: ask the new one */
     RAFT_ACTION_ROLE,        /* role, term or leader changed: see raft_status() */
     RAFT_ACTION_CONFIG,      /* another configuration is in force: see raft_config() */
-    /* Each of these is answered once; there is no second to a peer, or of a leader, before. */
+    /* A READ that is not answered within election_ms comes again; each STORE is answered once, and
+     * there is no second before. */
     RAFT_ACTION_SNAPSHOT_READ,  /* to, stream and index (0: a new one) and offset */
     RAFT_ACTION_SNAPSHOT_STORE, /* a checked chunk from the leader; nothing is applied meanwhile
                                    that is behind it */

@@ -29,6 +29,7 @@ static void chunk_ask(struct raft *r, struct raft_peer *p)
         return;
     }
     s->reading = true;
+    s->due_us = r->now_us + raft_ms(r->limits.election_ms);
     struct raft_action *action = raft_act(r, RAFT_ACTION_SNAPSHOT_READ);
     action->snapshot_read.to = p->id;
     action->snapshot_read.index = s->index;
@@ -58,8 +59,10 @@ void raft_snapshot_end(struct raft_peer *p)
 
 void raft_snapshot_tick(struct raft *r, struct raft_peer *p)
 {
-    if (r->now_us >= p->sending->due_us)
-        chunk_ask(r, p);
+    if (r->now_us < p->sending->due_us)
+        return;
+    p->sending->reading = false; /* the caller may have forgotten */
+    chunk_ask(r, p);
 }
 
 static struct slice scratch_copy(struct raft *r, struct slice bytes)

@@ -74,7 +74,8 @@ struct node {
     struct cluster *c;
     uint64_t id;
     bool up, cut;
-    bool load_later; /* the reader says ST_AGAIN until `loaded` */
+    bool forgets_reads; /* some questions for chunks are not answered */
+    bool load_later;    /* the reader says ST_AGAIN until `loaded` */
     bool loaded;
     struct raft *r;
     struct raft_actions actions;
@@ -365,6 +366,8 @@ static inline void act_read(struct cluster *c, struct node *n, const struct raft
 static inline void act_snapshot_read(struct node *n, const struct raft_action *a)
 {
     struct raft_event e = {.type = RAFT_SNAPSHOT_CHUNK};
+    if (n->forgets_reads && n->c->now_us / 1000 % 3 == 0)
+        return; /* the core asks again */
     e.chunk.to = a->snapshot_read.to;
     const struct state *state = &n->seen.base;
     uint64_t stream = n->id * 1000000 + state->index;

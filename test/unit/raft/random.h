@@ -260,6 +260,7 @@ static inline void random_run(uint64_t seed, struct world_counts *counts)
     for (uint64_t id = 1; id <= w->nodes; id++) {
         c->nodes[id].rate_permille = 950 + below(w, 101);
         c->nodes[id].boot_us = below(w, 100000000);
+        c->nodes[id].forgets_reads = id % 2;
         start(c, id, true, id <= members ? &first : &none);
     }
     for (unsigned i = 0; i < RANDOM_STEPS; i++) {
