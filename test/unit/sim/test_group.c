@@ -78,6 +78,7 @@ struct rig {
     bool loading, often_flush, small_cache;
     uint64_t keep_bytes, session_idle;
     bool no_sessions, may_evict;
+    unsigned damaged; /* a process whose replicas may have stopped; 0: none */
     uint64_t acked[GROUPS][KEYS], asked[GROUPS][KEYS];
     uint64_t highest[GROUPS][KEYS]; /* answered */
     bool seen[GROUPS][KEYS][VALUES_MAX];
@@ -566,7 +567,8 @@ static void rig_settle(struct rig *r)
     net_heal(r->net);
     for (unsigned round = 0; round < 2; round++) { /* some still have their death before them */
         for (unsigned i = 1; i <= r->count; i++)
-            if (process_state(r->p[i]) == PROCESS_DOWN && process_start(r->p[i]) != 0)
+            if (process_state(r->p[i]) == PROCESS_DOWN && process_start(r->p[i]) != 0 &&
+                i != r->damaged)
                 wrong(r, "a process does not start");
         rig_run(r, 4000000);
     }
@@ -598,6 +600,8 @@ static void rig_check(struct rig *r)
         group_status(group_of(r, leader, g), &lead);
         for (unsigned i = 1; i <= r->count; i++) {
             struct group_status status;
+            if (i == r->damaged)
+                continue;
             if (group_of(r, i, g) == NULL) {
                 wrong(r, "a replica is missing");
                 return;
@@ -861,6 +865,42 @@ static void lost_past(uint64_t seed, bool wipe)
     rig_end(&rig);
 }
 
+/* Bits of one replica's disk flip: it stops, or does not start, or has not yet read them. What it
+ * answers and sends is right whatever happens. */
+static void test_rotten(void **state)
+{
+    unsigned stopped = 0, refused = 0;
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        rig_start(&rig, seed, 3);
+        rig.often_flush = rig.small_cache = true;
+        rig.damaged = 3;
+        rig.keep_bytes = 500;
+        rig_run(&rig, 3000000);
+        rig.loading = false; /* all is flushed, and not written again */
+        rig_run(&rig, 2000000);
+        rig.loading = true;
+        process_die(rig.p[3], PROCESS_KILL); /* nothing is in memory */
+        for (unsigned n = 0; n < 4; n++)
+            process_rot(rig.p[3], seed * 10 + n, seed % 4 != 0);
+        refused += process_start(rig.p[3]) != 0;
+        rig_run(&rig, 1000000);
+        process_die(rig.p[1], PROCESS_KILL); /* so that others lead, and need snapshots */
+        rig_run(&rig, 3000000);
+        rig_settle(&rig);
+        rig_check(&rig);
+        verdict(&rig, seed);
+        for (unsigned g = 0; g < GROUPS; g++) {
+            struct group_status status = {0};
+            if (group_of(&rig, 3, g) != NULL)
+                group_status(group_of(&rig, 3, g), &status);
+            stopped += status.state == GROUP_STOPPED;
+        }
+        rig_end(&rig);
+    }
+    print_message("stopped %u, refused %u\n", stopped, refused);
+    assert_true(stopped + refused > 0);
+}
+
 static void test_wiped(void **state)
 {
     for (uint64_t seed = 1; seed < 4; seed++)
@@ -878,7 +918,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_quiet),    cmocka_unit_test(test_one_voter),
         cmocka_unit_test(test_eviction), cmocka_unit_test(test_storms),
-        cmocka_unit_test(test_wiped),    cmocka_unit_test(test_restored),
+        cmocka_unit_test(test_rotten),   cmocka_unit_test(test_wiped),
+        cmocka_unit_test(test_restored),
     };
     if (argc > 2) { /* test_group BUG SEEDS: which seed finds it */
         planted_bug = planted_find(argv[1]);
