@@ -671,10 +671,10 @@ static enum session_state input_needed(struct session *s)
 static bool output_exceeded(struct session *s, uint64_t pause_bytes)
 {
     uint64_t pending = reply_pending(&s->reply);
-    if (likely(pending < pause_bytes))
+    if (likely(pending < pause_bytes && !s->reply.exceeded))
         return false;
     uint64_t hard = (uint64_t)s->front->settings->output_limits.of[CLIENT_NORMAL].hard_bytes;
-    if (hard > 0 && pending > hard) {
+    if ((hard > 0 && pending > hard) || s->reply.exceeded) {
         metrics_add(&metrics_of(s)->output_limit_disconnections, 1);
         session_kill(s);
     }
@@ -689,6 +689,7 @@ static enum session_state run_commands(struct session *s)
     uint64_t hard = (uint64_t)f->settings->output_limits.of[CLIENT_NORMAL].hard_bytes;
     if (hard > 0 && hard < pause_bytes)
         pause_bytes = hard;
+    s->reply.pending_max = hard;
     for (int64_t budget = f->settings->pipelined_commands_max; budget > 0;) {
         if (s->batch_at == s->batch_len) {
             timing_end(f);
@@ -705,6 +706,8 @@ static enum session_state run_commands(struct session *s)
                 return s->wait == WAIT_NONE ? SESSION_MORE : SESSION_BLOCKED;
             s->batch_at++;
             budget--;
+            if (unlikely(s->reply.exceeded))
+                output_exceeded(s, pause_bytes);
             if (unlikely(s->closing))
                 return SESSION_CLOSING;
         }

@@ -162,7 +162,7 @@ void session_gate_add(struct session *s, uint64_t offset, uint64_t turn)
 
 int session_output(struct session *s, struct iovec *iov, int max)
 {
-    if (s->killed)
+    if (s->killed || s->reply.exceeded)
         return 0;
     while (s->gate_count > 0 && s->gates[s->gate_first].turn <= s->shard->committed_turn) {
         s->gate_first = (s->gate_first + 1) % GATES;
@@ -204,7 +204,7 @@ bool session_tick(struct session *s)
 {
     const struct settings *settings = __atomic_load_n(&s->front->node->settings, __ATOMIC_ACQUIRE);
     uint64_t now_us = front_now_us(s->front);
-    if (above_soft_limit(s, settings, now_us)) {
+    if (s->reply.exceeded || above_soft_limit(s, settings, now_us)) {
         metrics_add(&s->front->node->metrics[s->shard->id].output_limit_disconnections, 1);
         return false;
     }

@@ -79,6 +79,7 @@ void reply_truncate(struct reply *r, struct reply_mark mark)
     }
     r->tail = mark.tail;
     r->written = mark.written;
+    r->exceeded = false;
     while (drop != NULL) {
         struct reply_chunk *next = drop->next;
         chunk_free(r, drop);
@@ -188,6 +189,10 @@ void reply_write_bulk(struct reply *r, struct slice value)
 {
     if (unlikely(r->muted))
         return;
+    if (unlikely(r->pending_max > 0 && reply_pending(r) + value.len > r->pending_max)) {
+        r->exceeded = true;
+        return;
+    }
     uint8_t *to = reply_room(r, HEADER_BYTES_MAX + value.len + 2);
     size_t len = header(to, '$', (int64_t)value.len);
     if (value.len > 0)

@@ -30,6 +30,10 @@ struct reply {
     uint64_t memory_bytes; /* of all chunks */
     uint8_t version;       /* 2 or 3 */
     bool muted;            /* CLIENT REPLY OFF, SKIP: appends nothing */
+    /* A value that would take what is pending beyond pending_max (0: no limit) is left out: what is
+     * queued is no reply then, and nothing of it may be sent. */
+    bool exceeded;
+    uint64_t pending_max;
 };
 
 struct reply_mark {

@@ -105,6 +105,24 @@ static void test_limit(void **state)
 }
 
 /* Random writes, partial sends and take-backs against a plain buffer. */
+static void test_too_much_pending(void **state)
+{
+    struct reply r;
+    reply_init(&r);
+    r.pending_max = 100;
+    static const uint8_t value[90];
+    struct reply_mark before = reply_mark(&r);
+    reply_write_bulk(&r, slice_make(value, 90));
+    assert_false(r.exceeded);
+    uint64_t written = r.written;
+    reply_write_bulk(&r, slice_make(value, 90));
+    assert_true(r.exceeded);
+    assert_int_equal(r.written, written);
+    reply_truncate(&r, before); /* the command runs again */
+    assert_false(r.exceeded);
+    reply_free(&r);
+}
+
 static void test_against_a_model(void **state)
 {
     for (uint64_t seed = 1; seed <= 200; seed++) {
@@ -159,7 +177,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resp2),           cmocka_unit_test(test_resp3),
         cmocka_unit_test(test_muted),           cmocka_unit_test(test_limit),
-        cmocka_unit_test(test_against_a_model),
+        cmocka_unit_test(test_against_a_model), cmocka_unit_test(test_too_much_pending),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
