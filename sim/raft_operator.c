@@ -114,7 +114,7 @@ bool raft_operator_may_damage(struct raft_operator *o, unsigned node)
     uint64_t wait_us = SECOND_US + prng_below(&o->random, 15 * SECOND_US);
     o->nodes[node] = (struct operator_node){
         .damaged = true,
-        .may_be_copy = true,
+        .birth = process_birth(process_at(o, node)),
         .wipe_us = world_now_us(o->run->world) + wait_us,
     };
     return true;
@@ -133,7 +133,6 @@ void raft_operator_refused(struct raft_operator *o, unsigned node, int st)
                    process_refusal(process_at(o, node)));
         return;
     }
-    o->nodes[node].may_be_copy = false;
     o->nodes[node].wipe_us = world_now_us(o->run->world) + prng_below(&o->random, 5 * SECOND_US);
 }
 
@@ -161,19 +160,11 @@ static void look_replica(struct raft_operator *o, unsigned node, uint32_t group,
 
 /* A node that was wiped, or has a copy, knows itself that it is nobody any more: no need to wipe
  * it. */
-static void look_damaged(struct raft_operator *o, unsigned node, struct raft_app *a)
+static void look_damaged(struct raft_operator *o, unsigned node)
 {
-    struct group *g;
-    if (!o->nodes[node].damaged || !o->nodes[node].may_be_copy)
-        return;
-    unsigned orphans = 0;
-    for (uint32_t at = 0; (g = groups_next(raft_app_groups(a), &at)) != NULL; orphans++) {
-        struct group_status status;
-        group_status(g, &status);
-        if (status.state != GROUP_ORPHAN)
-            return;
-    }
-    o->nodes[node].damaged = false;
+    struct operator_node *n = &o->nodes[node];
+    if (n->damaged && process_birth(process_at(o, node)) != n->birth)
+        n->damaged = false;
 }
 
 static void look(struct raft_operator *o)
@@ -182,7 +173,7 @@ static void look(struct raft_operator *o)
         struct raft_app *a = raft_app_of(process_at(o, node));
         if (a == NULL)
             continue;
-        look_damaged(o, node, a);
+        look_damaged(o, node);
         for (uint32_t g = 0; g < plan_of(o)->groups; g++)
             look_replica(o, node, g, raft_app_group(a, g));
     }
@@ -341,12 +332,37 @@ bool raft_operator_settled(struct raft_operator *o)
     return true;
 }
 
+static void describe_group(struct raft_operator *o, uint32_t group)
+{
+    for (unsigned node = 1; node <= plan_of(o)->nodes; node++) {
+        struct raft_app *a = raft_app_of(process_at(o, node));
+        struct group *g = a == NULL ? NULL : raft_app_group(a, group);
+        struct group_status s;
+        if (g == NULL) {
+            world_note(o->run->world, node, "group %" PRIu32 " %s", group,
+                       a == NULL ? "down" : "has no replica");
+            continue;
+        }
+        group_status(g, &s);
+        world_note(o->run->world, node,
+                   "group %" PRIu32 " replica %" PRIu64 " state %d role %d term %" PRIu64
+                   " leader %" PRIu64 " log %" PRIu64 "..%" PRIu64 " commit %" PRIu64
+                   " applied %" PRIu64 " flushed %" PRIu64 " config %" PRIu64 "%s",
+                   group, s.id, s.state, s.raft.role, s.raft.term, s.raft.leader,
+                   s.raft.first_index, s.raft.last_index, s.raft.commit, s.raft.applied,
+                   s.flushed_index, s.raft.config_index,
+                   raft_config_find(group_config(g), s.id) == NULL ? ", no member" : "");
+    }
+}
+
 void raft_operator_describe(struct raft_operator *o, struct buffer *out)
 {
     for (uint32_t g = 0; g < plan_of(o)->groups; g++) {
         unsigned node;
         const char *why = unsettled(o, g, &node);
-        if (why != NULL)
-            buffer_printf(out, "group %" PRIu32 " %s (node %u); ", g, why, node);
+        if (why == NULL)
+            continue;
+        buffer_printf(out, "group %" PRIu32 " %s (node %u); ", g, why, node);
+        describe_group(o, g);
     }
 }

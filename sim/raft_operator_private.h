@@ -6,9 +6,10 @@
 #include "sim/raft_operator.h"
 
 struct operator_node {
-    bool damaged;     /* its disk is not to be trusted, and is wiped at wipe_us */
-    bool may_be_copy; /* or holds a copy: it was damaged since its last start */
+    bool damaged; /* its disk is not to be trusted, and is wiped at wipe_us */
     uint64_t wipe_us;
+    uint64_t birth; /* of the disk when it was damaged; with another one it is new, or a copy, and
+                     * its replicas know themselves that they are nobody any more */
 };
 
 struct operator_replica { /* by group and node */
