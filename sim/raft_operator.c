@@ -189,9 +189,14 @@ static void wipe(struct raft_operator *o, unsigned node)
         replica_lost(&o->replicas[g][node]);
     o->nodes[node].damaged = false;
     int st = process_start(p);
-    if (st < 0)
+    if (st == ST_IO || st == ST_NOSPACE) { /* while its disk fails: again a little later */
+        o->nodes[node].damaged = true;
+        o->nodes[node].birth = process_birth(p);
+        o->nodes[node].wipe_us = world_now_us(o->run->world) + SECOND_US;
+    } else if (st < 0) {
         world_fail(o->run->world, "refused", "node %u with an empty disk refuses to start: %s",
                    node, status_text(st));
+    }
 }
 
 bool operator_view(struct raft_operator *o, uint32_t group, struct operator_view *ret_view)
