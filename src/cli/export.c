@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/csv.h"
@@ -22,8 +23,9 @@
 struct export
 {
     const struct args *args;
-    const char *path; /* NULL: the standard output */
-    char temporary[PATH_MAX];
+    const char *path;         /* NULL: the standard output */
+    char target[PATH_MAX];    /* the path without symbolic links; "": written in place */
+    char temporary[PATH_MAX]; /* becomes the target */
     int fd;
     enum args_file_format format;
     struct buffer out;
@@ -58,13 +60,34 @@ static int on_item(void *ctx, const struct scan_item *item, struct failure *fail
     return ex->out.len >= WRITE_BYTES ? write_out(ex, failure) : 0;
 }
 
+static bool is_stdout(const struct stat *info)
+{
+    struct stat out;
+    return fstat(STDOUT_FILENO, &out) == 0 && out.st_dev == info->st_dev &&
+           out.st_ino == info->st_ino;
+}
+
+/* Devices, FIFOs and what the standard output is already (/dev/stdout, in its many forms) are
+ * written to; a file is replaced, and where the path is a link, the file that it leads to. */
 static int open_output(struct export *ex, struct failure *failure)
 {
-    if (ex->path == NULL) {
+    struct stat info;
+    bool there = ex->path != NULL && stat(ex->path, &info) == 0;
+    if (ex->path == NULL || (there && is_stdout(&info))) {
+        ex->path = NULL;
         ex->fd = STDOUT_FILENO;
         return 0;
     }
-    int n = snprintf(ex->temporary, sizeof(ex->temporary), "%s.%d.tmp", ex->path, (int)getpid());
+    bool dangling = !there && lstat(ex->path, &info) == 0;
+    if (dangling || (there && !S_ISREG(info.st_mode))) {
+        ex->fd = open(ex->path, O_WRONLY | (dangling ? O_CREAT : 0) | O_NOCTTY | O_CLOEXEC, 0666);
+        return ex->fd < 0 ? failure_errno(failure, errno, "can't write", ex->path) : 0;
+    }
+    if (!there)
+        snprintf(ex->target, sizeof(ex->target), "%s", ex->path);
+    else if (realpath(ex->path, ex->target) == NULL)
+        return failure_errno(failure, errno, "can't write", ex->path);
+    int n = snprintf(ex->temporary, sizeof(ex->temporary), "%s.%d.tmp", ex->target, (int)getpid());
     if (n < 0 || (size_t)n >= sizeof(ex->temporary))
         return failure_set(failure, ST_LIMIT, "the name %s is too long.", ex->path);
     ex->fd = open(ex->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -84,22 +107,25 @@ static int sync_parent(const char *path, struct failure *failure)
     return st;
 }
 
-/* Makes the file durable under its name, or removes it. */
+/* Makes a file durable under its name, or removes it. */
 static int close_output(struct export *ex, int st, struct failure *failure)
 {
     if (ex->path == NULL || ex->fd < 0)
         return st;
-    if (st == 0 && fsync(ex->fd) < 0)
-        st = failure_errno(failure, errno, "can't sync", ex->temporary);
+    bool in_place = ex->target[0] == '\0';
+    if (st == 0 && fsync(ex->fd) < 0 && !(in_place && (errno == EINVAL || errno == ENOTSUP)))
+        st = failure_errno(failure, errno, "can't sync", ex->path);
     if (close(ex->fd) < 0 && st == 0)
-        st = failure_errno(failure, errno, "can't close", ex->temporary);
-    if (st == 0 && rename(ex->temporary, ex->path) < 0)
+        st = failure_errno(failure, errno, "can't close", ex->path);
+    if (in_place)
+        return st;
+    if (st == 0 && rename(ex->temporary, ex->target) < 0)
         st = failure_errno(failure, errno, "can't rename the export to", ex->path);
     if (st < 0) {
         unlink(ex->temporary);
         return st;
     }
-    return sync_parent(ex->path, failure);
+    return sync_parent(ex->target, failure);
 }
 
 static int run(struct export *ex, struct client *client, struct failure *failure)
