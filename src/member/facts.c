@@ -123,6 +123,7 @@ static int alive_new(struct member_core *c, const struct member_message_alive *a
         return ST_LIMIT;
     struct peer *p = member_peer_add(c, a);
     p->life_stamp = c->event->stamp;
+    p->life_us = member_now_us(c);
     member_rumour_add(c, p, 0);
     member_out_changed(c, p);
     return 0;
@@ -159,6 +160,7 @@ int member_fact_alive(struct member_core *c, const struct member_message_alive *
     if (a->boot != p->m.boot) { /* another process: knows nothing of what the last one knew */
         p->window = (struct datagram_window){0};
         p->life_stamp = c->event->stamp;
+        p->life_us = member_now_us(c);
         p->knows_me = false;
         p->m.clock_known = false;
     }

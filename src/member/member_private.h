@@ -40,9 +40,10 @@ struct peer {
                                       m.incarnation when a suspicion came before them */
     uint8_t *text;                 /* owned; m's slices point into it */
     struct datagram_window window; /* of m.boot */
-    uint64_t life_stamp;           /* our clock when we learned of m.boot */
+    uint64_t life_stamp, life_us;  /* our clocks when we learned of m.boot */
     bool knows_me;                 /* addressed us by our boot */
     uint64_t clock_us;             /* when its clock was measured */
+    uint64_t warned_us;            /* when we last told it that we hold it for suspect or dead */
     struct member_timer timer;     /* SUSPECT: then dead; DEAD, LEFT: then forgotten */
 
     uint64_t suspected_us; /* SUSPECT: since when, and by whom */

@@ -13,7 +13,32 @@
 #include "base/status.h"
 #include "member/member_private.h"
 
+#define LATE_US_MAX (5 * UINT64_C(1000000)) /* on its way */
+
 /* --- dispatch --- */
+
+/* It may know better, and should say so. */
+static void put_held(struct member_core *c, struct out *o, struct peer *p)
+{
+    struct member_message held = member_rumour_message(p);
+    member_out_put(c, o, &held);
+    p->told_packet = c->packets;
+    p->warned_us = member_now_us(c);
+}
+
+/* We hear from one whom we hold for suspect or dead: he is not, but who misses his refutation will
+ * bury him all the same. (The buddy system of Lifeguard IV-C tells him only when we ping him, which
+ * may be long after when our health is bad.) */
+static void warn(struct member_core *c, struct peer *p)
+{
+    bool held = p->m.state == MEMBER_SUSPECT || p->m.state == MEMBER_DEAD;
+    if (!held || member_now_us(c) - p->warned_us < c->limits.probe_interval_ms * MS_US)
+        return;
+    struct out o;
+    member_out_begin(c, &o, p);
+    put_held(c, &o, p);
+    member_out_send(c, &o);
+}
 
 static void take_ping(struct member_core *c, const struct datagram_head *head, struct peer *p,
                       uint64_t sequence)
@@ -21,11 +46,8 @@ static void take_ping(struct member_core *c, const struct datagram_head *head, s
     struct out o;
     struct member_message ack = {.code = MEMBER_MESSAGE_ACK, .ack = {sequence, c->event->wall_ms}};
     member_out_reply(c, &o, head, p);
-    if (p != NULL && p->m.state != MEMBER_ALIVE) { /* it may know better, and should say so */
-        struct member_message held = member_rumour_message(p);
-        member_out_put(c, &o, &held);
-        p->told_packet = c->packets;
-    }
+    if (p != NULL && p->m.state != MEMBER_ALIVE)
+        put_held(c, &o, p);
     member_out_put(c, &o, &ack);
     if (p != NULL)
         member_out_rumours(c, &o);
@@ -141,12 +163,13 @@ static void take_foreign(struct member_core *c, const struct datagram *d)
 }
 
 /* Its sender has an id that somebody newer has by now. When it was sent well after we heard of that
- * one (our clock is never behind what we heard), both run. */
+ * one (our clock is never behind what we heard), both run; unless its clock was wrong, and it is
+ * late. */
 static void take_older(struct member_core *c, const struct datagram_head *head, struct peer *p)
 {
     uint64_t newer_ms = hlc_wall_ms(p->life_stamp) + c->limits.skew_ms_max;
     wire_refuse(&c->counts.refusals, WIRE_REFUSED_BOOT, 0);
-    if (hlc_wall_ms(head->stamp) <= newer_ms)
+    if (hlc_wall_ms(head->stamp) <= newer_ms || member_now_us(c) - p->life_us < LATE_US_MAX)
         return;
     member_refuse_sender(c, MEMBER_REFUSED_DUPLICATE, head, NULL);
     struct out o; /* the newer one hears of it, too */
@@ -230,6 +253,7 @@ static void believe(struct member_core *c, const struct datagram *d, struct peer
         member_out_action(c, MEMBER_ACTION_CLUSTER)->cluster = c->cluster;
     }
     take_messages(c, d, p);
+    warn(c, p);
 }
 
 void member_packet_take(struct member_core *c, bool stream)

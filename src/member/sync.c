@@ -1,6 +1,6 @@
 /* Full syncs over streams. Now and then with a member drawn at random, which repairs what rumours
  * missed; also with one that is dead, so that the halves of a partition find one another again, and
- * with a seed where nobody is; and at a join with each seed.
+ * with seeds where nobody is; and at a join with each seed.
  *
  *   us ──compare, digest──▶ them      as a rule that is all: the digests are equal
  *   us ◀──all they know──── them
@@ -142,13 +142,11 @@ static bool somebody_is_at(const struct member_core *c, struct slice address)
 }
 
 /* Nodes that started while they were cut off from one another know of the others by this alone. */
-static void sync_lost_seed(struct member_core *c)
+static void sync_lost_seeds(struct member_core *c)
 {
-    if (c->seeds_count == 0)
-        return;
-    struct slice address = seed_address(c, prng_below(&c->prng, c->seeds_count));
-    if (!somebody_is_at(c, address))
-        sync_compare(c, NULL, address);
+    for (unsigned i = 0; i < c->seeds_count; i++)
+        if (!somebody_is_at(c, seed_address(c, i)))
+            sync_compare(c, NULL, seed_address(c, i));
 }
 
 void member_join_try(struct member_core *c, struct member_timer *timer)
@@ -188,5 +186,5 @@ void member_sync_period(struct member_core *c, struct member_timer *timer)
         return;
     if (c->states[MEMBER_DEAD] > 0)
         sync_random(c, UINT64_C(1) << MEMBER_DEAD);
-    sync_lost_seed(c);
+    sync_lost_seeds(c);
 }

@@ -57,6 +57,7 @@ static void test_suspicion_refuted(void **state)
                      "12190 1->2 ping suspect(3)\n"
                      "12190 2->1 ack suspect(3)\n"
                      "12190 1->3 ack suspect(3)\n"
+                     "12190 1->3 suspect(3)\n"
                      "12302 1->2 suspect(3)\n"
                      "12302 2->3 suspect(3)\n"
                      "12302 2->1 suspect(3)\n"
@@ -319,7 +320,7 @@ static void test_clone_of_later_boot(void **state)
     assert_int_equal(member_create(&start, &rig.cores[3]), 0);
     assert_int_equal(rig_join(&rig, 3, rig.addresses[1]), 0);
     assert_int_equal(rig.refused_count, 0);
-    rig_run(&rig, 3000);
+    rig_run(&rig, 8000);
     assert_int_equal(rig.refused[1], MEMBER_REFUSED_DUPLICATE);
     expect_refused(2, MEMBER_REFUSED_DUPLICATE, true);
     expect_refused(3, MEMBER_REFUSED_DUPLICATE, true);
