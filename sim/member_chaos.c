@@ -21,7 +21,9 @@ struct chaos {
 static void watch(void *ctx, unsigned at, const struct member *m)
 {
     struct chaos *c = ctx;
-    if (c->calm && m->state == MEMBER_DEAD && member_world_core(c->mw, (unsigned)m->id) != NULL)
+    bool now = m->changed_us == world_now_us(c->w);
+    if (c->calm && now && m->state == MEMBER_DEAD &&
+        member_world_core(c->mw, (unsigned)m->id) != NULL)
         world_fail(c->w, "buried", "node %u holds node %u for dead", at, (unsigned)m->id);
 }
 

@@ -36,10 +36,27 @@ static void suspicion_arm(struct member_core *c, struct peer *p)
     member_timer_arm(c, &p->timer, end_us > member_now_us(c) ? end_us - member_now_us(c) : 0);
 }
 
+/* Nobody shares the suspicion: maybe it was refuted long ago, and only we have missed it. */
+static bool ask_last_word(struct member_core *c, struct peer *p)
+{
+    if (p->last_word || p->confirmations >= p->confirmations_wanted)
+        return false;
+    struct member_message suspect = member_rumour_message(p);
+    struct out o;
+    p->last_word = true;
+    member_out_begin(c, &o, p);
+    member_out_put(c, &o, &suspect);
+    member_out_send(c, &o);
+    member_timer_arm(c, &p->timer, c->limits.probe_timeout_ms * MS_US);
+    return true;
+}
+
 static void suspicion_end(struct member_core *c, struct member_timer *timer)
 {
     struct peer *p = container_of(timer, struct peer, timer);
     if (p->m.state != MEMBER_SUSPECT && !PLANTED(member_suspicion_final))
+        return;
+    if (ask_last_word(c, p))
         return;
     struct member_message_dead dead = {p->m.id, p->m.boot, p->m.incarnation, c->self->m.id};
     member_fact_dead(c, &dead, 0);
@@ -52,6 +69,7 @@ static void suspicion_begin(struct member_core *c, struct peer *p, uint64_t by)
     unsigned wanted = c->limits.suspicion_mult - 2;
     p->suspected_us = member_now_us(c);
     p->confirmations = 0;
+    p->last_word = false;
     p->confirmations_wanted = (uint8_t)(others < wanted ? 0 : wanted);
     p->by[0] = by;
     p->timer.fire = suspicion_end;

@@ -48,6 +48,7 @@ struct peer {
 
     uint64_t suspected_us; /* SUSPECT: since when, and by whom */
     uint8_t confirmations, confirmations_wanted;
+    bool last_word;                     /* was asked for */
     uint64_t by[CONFIRMATIONS_MAX + 1]; /* [0] began it */
 
     struct list_node rumour; /* in member_core.rumours[told] */
