@@ -1,8 +1,9 @@
 /* What placement costs and moves: bench_ring
  *
  * Prints, for clusters of 3 to 100 equal members in one zone and in three, with 1024 partitions of
- * three replicas: the milliseconds a first placement takes and one that follows a change, and how
- * many replicas move when one member joins and when one leaves, beside the ideal. */
+ * three replicas: the milliseconds of processor time that a first placement takes and one that
+ * follows a change (the best of five), and how many replicas move when one member joins and when
+ * one leaves, beside the ideal. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,11 +15,12 @@
 
 #define PARTITIONS 1024u
 #define REPLICAS   3u
+#define ROUNDS     5
 
 static double now_ms(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
@@ -40,9 +42,14 @@ static void place(struct bench *b)
                                     .partitions = PARTITIONS,
                                     .replicas = REPLICAS,
                                     .current = b->placed ? b->rows : NULL};
-    double start = now_ms();
-    CHECK(placement_propose(&input, rows, &report) == 0);
-    b->ms = now_ms() - start;
+    for (int round = 0; round < ROUNDS; round++) {
+        double start = now_ms();
+        CHECK(placement_propose(&input, rows, &report) == 0);
+        double ms = now_ms() - start;
+        b->ms = round == 0 || ms < b->ms ? ms : b->ms;
+        if (round < ROUNDS - 1)
+            placement_report_done(&report);
+    }
     memcpy(b->rows, rows, sizeof(b->rows));
     free(rows);
     b->placed = true;
@@ -89,6 +96,38 @@ static void run(unsigned members, unsigned zones)
     free(b);
 }
 
+/* As large as it may be, nearly: once, and again when one leaves. */
+static void run_large(void)
+{
+    const unsigned count = 1000, partitions = 16384;
+    struct ring_member *members = mem_zalloc(count * sizeof(*members));
+    struct placement_row *rows[2];
+    for (int i = 0; i < 2; i++)
+        rows[i] = mem_alloc(partitions * sizeof(*rows[i]));
+    for (unsigned m = 0; m < count; m++) {
+        members[m] = (struct ring_member){
+            .id = 1000 + m * 7919u, .state = RING_ACTIVE, .weight = RING_WEIGHT_ONE};
+        snprintf(members[m].zone, sizeof(members[m].zone), "zone-%u", m % 3);
+    }
+    struct placement_input input = {
+        .members = members, .member_count = count, .partitions = partitions, .replicas = REPLICAS};
+    struct placement_report report;
+    double start = now_ms();
+    CHECK(placement_propose(&input, rows[0], &report) == 0);
+    double first = now_ms() - start;
+    placement_report_done(&report);
+    members[0].state = RING_LEAVING;
+    input.current = rows[0];
+    start = now_ms();
+    CHECK(placement_propose(&input, rows[1], &report) == 0);
+    printf("\n%u members, %u partitions: %.0f ms at first, %.0f ms when one leaves\n", count,
+           partitions, first, now_ms() - start);
+    placement_report_done(&report);
+    for (int i = 0; i < 2; i++)
+        free(rows[i]);
+    free(members);
+}
+
 int main(void)
 {
     const unsigned sizes[] = {3, 4, 5, 7, 10, 15, 20, 30, 50, 70, 100};
@@ -99,5 +138,6 @@ int main(void)
         for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
             run(sizes[i], zones);
     }
+    run_large();
     return 0;
 }
