@@ -30,9 +30,11 @@ static void add_keys(const struct node *node, struct engine *e, struct figures *
 {
     for (unsigned db = 0; db < NODE_DBS; db++) {
         uint64_t keys, expiring;
-        if (engine_count_known(e, node_keyspace(node, db), &keys, &expiring) < 0) {
+        uint32_t id = node_keyspace(node, db);
+        if (engine_count_known(e, id, &keys, &expiring) < 0) {
             f->db[db].exact = false;
-            continue;
+            engine_count_estimate(e, id, &keys, &expiring);
+            engine_count_soon(e, id);
         }
         f->db[db].keys += keys;
         f->db[db].expiring += expiring;
@@ -53,7 +55,8 @@ void figures_gather(struct call *c, struct figures *ret_figures)
         struct engine_stats stats;
         engine_stats(e, &stats);
         add_engine(&f->engine, &stats);
-        add_keys(c->node, e, f);
+        if (!node_loading(c->node)) /* another thread replays into it meanwhile */
+            add_keys(c->node, e, f);
         if (engine_pressure(e) > f->pressure)
             f->pressure = engine_pressure(e);
         if (engine_flush_error(e) < 0)

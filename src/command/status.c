@@ -38,7 +38,7 @@ static void append_keys(struct buffer *out, const struct figures *f)
         if (f->db[db].keys == 0 && f->db[db].exact)
             continue;
         buffer_printf(out, "%s%s%llu in database %u", any ? ", " : "",
-                      f->db[db].exact ? "" : "at least ", (ull)f->db[db].keys, db);
+                      f->db[db].exact ? "" : "about ", (ull)f->db[db].keys, db);
         if (f->db[db].expiring > 0)
             buffer_printf(out, " (%llu expire)", (ull)f->db[db].expiring);
         any = true;
@@ -77,7 +77,10 @@ void cmd_status(struct call *c)
     buffer_append_str(out, "\n\nhealth      ");
     append_health(c, out, &f);
     buffer_append_str(out, "keys        ");
-    append_keys(out, &f);
+    if (node_loading(c->node))
+        buffer_append_str(out, "not known yet\n");
+    else
+        append_keys(out, &f);
     buffer_printf(out, "clients     %llu connected, %llu waiting, %llu refused\n",
                   (ull)f.metrics.connected_clients, (ull)f.metrics.blocked_clients,
                   (ull)f.metrics.connections_rejected);

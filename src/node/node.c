@@ -263,8 +263,17 @@ int node_replay(struct node *node, uint64_t lsn, const struct log_record *record
     return 0;
 }
 
+/* Keys that the tier has were not seen by the replay. */
+static void count_keys(struct node *node, struct engine *e)
+{
+    for (unsigned db = 0; db < NODE_DBS; db++)
+        engine_count_soon(e, node_keyspace(node, db));
+}
+
 void node_recovered(struct node *node)
 {
+    for (unsigned i = 0; i < node->shards; i++)
+        count_keys(node, node->shard[i]->engine);
     keyspaces_install(&node->keyspaces_durable, &node->keyspaces);
     node->keyspaces_pending = node->keyspaces_durable;
     for (unsigned partition = 0; partition < node->partitions; partition++) {

@@ -224,6 +224,8 @@ void server_work_finish(struct server *server)
 {
     for (unsigned i = 0; i < server->shared.count; i++) {
         struct shard_thread *t = server->shared.threads[i];
+        if (t != NULL && t->shard != NULL)
+            engine_counts_stop(t->shard->engine);
         while (t != NULL && t->shard != NULL && !engine_idle(t->shard->engine))
             shard_thread_finish_work(t);
     }

@@ -81,6 +81,7 @@ int engine_create(const struct engine_options *options, struct engine **ret_engi
     e->table = table_create(&table);
     e->parts = mem_zalloc(options->partitions * sizeof(*e->parts));
     e->keyspace_counted_after = -1;
+    e->count_step_rows = ENGINE_COUNT_STEP_ROWS;
     list_init(&e->frozen);
     list_init(&e->keyspaces);
     list_init(&e->drops);

@@ -135,9 +135,15 @@ struct engine_count {
 };
 void engine_count(struct engine *e, struct engine_count *count);
 void engine_count_cancel(struct engine *e, struct engine_count *count); /* done will not run */
-/* The same number when it is known without work, else ST_AGAIN; for INFO. */
+/* The same number when it is known without work, else ST_AGAIN. */
 int engine_count_known(struct engine *e, uint32_t keyspace, uint64_t *ret_keys,
                        uint64_t *ret_expiring);
+/* For INFO, where it is not known: an estimate, and a count in the background that mends it, unless
+ * there was one lately. */
+void engine_count_estimate(struct engine *e, uint32_t keyspace, uint64_t *ret_keys,
+                           uint64_t *ret_expiring);
+void engine_count_soon(struct engine *e, uint32_t keyspace);
+void engine_counts_stop(struct engine *e); /* those under way end with ST_CLOSED */
 
 /* A random live key's bytes (copied to *out). ST_NOTFOUND when there is none; ST_COLD: fetch
  * pending, use engine_scan from a random partition instead. */

@@ -7,6 +7,10 @@
  * taken right then, which is the keyspace as it was at the freeze. Changes since the freeze are
  * tallied beside it, so that afterwards the number may be known again.
  *
+ * Counting goes in steps of some rows, between which flushes have their turn. What asks often and
+ * has no need of the last digit (INFO) asks with engine_count_soon(), which counts anew only after
+ * a pause, and takes the tally for an estimate meanwhile.
+ *
  * "Live" is judged at the time of the freeze. A number that is known may for a short while still
  * contain keys that have expired since table_expire() last came by. */
 #include <stdlib.h>
@@ -29,7 +33,9 @@ struct engine_recount {
     struct list_head counts;         /* those that asked before the freeze */
     struct tier_snapshot *snapshot;
     struct work work;
-    uint64_t live, expiring, expire_ms; /* found */
+    unsigned partition; /* the next to count */
+    uint64_t begin_ms;
+    uint64_t rows, live, expiring, expire_ms; /* found */
     int st;
 };
 
@@ -175,6 +181,23 @@ void engine_count_cancel(struct engine *e, struct engine_count *count)
     count->impl = NULL;
 }
 
+/* --- asking now and then --- */
+
+void engine_count_soon(struct engine *e, uint32_t keyspace)
+{
+    struct engine_keyspace *k = engine_keyspace(e, keyspace);
+    if (e->tier != NULL && !known(e, k) && k->recount == NULL && e->now_ms >= k->recount_from_ms)
+        k->recount_wanted = true;
+}
+
+void engine_count_estimate(struct engine *e, uint32_t keyspace, uint64_t *ret_keys,
+                           uint64_t *ret_expiring)
+{
+    const struct engine_tally *t = &engine_keyspace(e, keyspace)->tally;
+    *ret_keys = t->live > 0 ? (uint64_t)t->live : 0;
+    *ret_expiring = t->expiring > 0 ? (uint64_t)t->expiring : 0;
+}
+
 /* --- counting anew --- */
 
 static int count_rows(struct engine_recount *r, struct tier_iter *it)
@@ -190,6 +213,9 @@ static int count_rows(struct engine_recount *r, struct tier_iter *it)
             st = record_decode(value, &record);
         if (st != 0)
             return st;
+        r->rows++;
+        if (unlikely(__atomic_load_n(&r->engine->stopping, __ATOMIC_RELAXED)))
+            return ST_CLOSED;
         if (!record_live(&record, r->since.as_of_ms))
             continue;
         r->live++;
@@ -218,12 +244,23 @@ static int count_partition(struct engine_recount *r, uint16_t partition)
     return st;
 }
 
+/* Whole partitions, until the rows of a step have been seen. */
 static void recount_run(struct work *work)
 {
     struct engine_recount *r = container_of(work, struct engine_recount, work);
     const struct engine_options *o = &r->engine->options;
-    for (unsigned p = o->shard; r->st == 0 && p < o->partitions; p += o->shards)
-        r->st = count_partition(r, (uint16_t)p);
+    uint64_t rows_end = r->rows + r->engine->count_step_rows;
+    for (; r->st == 0 && r->partition < o->partitions && r->rows < rows_end;
+         r->partition += o->shards)
+        r->st = count_partition(r, (uint16_t)r->partition);
+}
+
+/* A count takes no more than a small part of the time. */
+static void rest_from_recount(struct engine_keyspace *k, uint64_t begin_ms, uint64_t now_ms)
+{
+    uint64_t pause_ms = (now_ms - begin_ms) * ENGINE_COUNT_PAUSE_TIMES;
+    k->recount_from_ms =
+        now_ms + (pause_ms > ENGINE_COUNT_PAUSE_MS_MIN ? pause_ms : ENGINE_COUNT_PAUSE_MS_MIN);
 }
 
 static void recount_finished(struct work *work)
@@ -232,9 +269,14 @@ static void recount_finished(struct work *work)
     struct engine *e = r->engine;
     struct engine_keyspace *k = r->keyspace;
     e->works--;
+    if (r->st == 0 && r->partition < e->options.partitions && k != NULL) {
+        engine_submit(e, &r->work);
+        return;
+    }
     e->tier->ops->snapshot_release(e->tier, r->snapshot);
     if (k != NULL) {
         k->recount = NULL;
+        rest_from_recount(k, r->begin_ms, e->now_ms);
         if (r->st == 0) {
             k->tally = r->since;
             k->tally.live += (int64_t)r->live;
@@ -269,11 +311,14 @@ static void recount_begin(struct engine *e, struct engine_keyspace *k)
     r->engine = e;
     r->keyspace = k;
     r->id = k->id;
+    r->partition = e->options.shard;
+    r->begin_ms = e->now_ms;
     r->expire_ms = ENGINE_NEVER_MS;
     r->since.as_of_ms = e->now_ms;
     list_init(&r->counts);
     list_splice_back(&r->counts, &k->counts);
     k->recount = r;
+    k->recount_wanted = false;
     r->after = engine_newest(e);
     if (r->after == NULL)
         recount_submit(r);
@@ -283,9 +328,14 @@ void engine_counts_turn(struct engine *e)
 {
     list_foreach (node, &e->keyspaces) {
         struct engine_keyspace *k = list_entry(node, struct engine_keyspace, link);
-        if (k->recount == NULL && !list_empty(&k->counts))
+        if (k->recount == NULL && (k->recount_wanted || !list_empty(&k->counts)))
             recount_begin(e, k);
     }
+}
+
+void engine_counts_stop(struct engine *e)
+{
+    __atomic_store_n(&e->stopping, true, __ATOMIC_RELAXED);
 }
 
 void engine_counts_visible(struct engine *e, struct engine_generation *g)
@@ -310,6 +360,7 @@ void engine_counts_failed(struct engine *e, struct engine_generation *g, int st)
         if (r == NULL || r->after != g)
             continue;
         k->recount = NULL;
+        rest_from_recount(k, r->begin_ms, e->now_ms);
         answer(&r->counts, st, 0, 0);
         free(r);
     }

@@ -18,19 +18,24 @@
 #include "store/flush.h"
 #include "store/table.h"
 
-#define ENGINE_FROZEN_MAX       2
-#define ENGINE_STEP_ROWS        256  /* of table upkeep a turn */
-#define ENGINE_EXPIRE_ROWS_MS   64   /* looked at for expiry, for each millisecond that passed */
-#define ENGINE_EXPIRE_MS_MAX    100  /* ... of at most so many */
-#define ENGINE_WALK_ROWS        1000 /* a turn, while a keyspace is dropped */
-#define ENGINE_ORDER_ROWS       1000 /* a turn, while the ordered index is built */
-#define ENGINE_FETCHES_MAX      128  /* reads handed over at once; others wait their turn */
-#define ENGINE_RETRY_MS_MIN     100
-#define ENGINE_RETRY_MS_MAX     5000
-#define ENGINE_SCRATCH_BYTES    (1u << 20) /* a bigger buffer is not kept */
-#define ENGINE_NEVER_MS         UINT64_MAX
-#define ENGINE_SOFT_NUMERATOR   3 /* writers are slowed from 3/4 of table_bytes on */
-#define ENGINE_SOFT_DENOMINATOR 4
+#define ENGINE_FROZEN_MAX      2
+#define ENGINE_STEP_ROWS       256  /* of table upkeep a turn */
+#define ENGINE_EXPIRE_ROWS_MS  64   /* looked at for expiry, for each millisecond that passed */
+#define ENGINE_EXPIRE_MS_MAX   100  /* ... of at most so many */
+#define ENGINE_WALK_ROWS       1000 /* a turn, while a keyspace is dropped */
+#define ENGINE_ORDER_ROWS      1000 /* a turn, while the ordered index is built */
+#define ENGINE_COUNT_STEP_ROWS (1u << 20) /* counted between two looks for something more urgent \
+                                           */
+/* Between two counts that engine_count_soon() asks for, and as a multiple of what the last took. */
+#define ENGINE_COUNT_PAUSE_MS_MIN 10000
+#define ENGINE_COUNT_PAUSE_TIMES  20
+#define ENGINE_FETCHES_MAX        128 /* reads handed over at once; others wait their turn */
+#define ENGINE_RETRY_MS_MIN       100
+#define ENGINE_RETRY_MS_MAX       5000
+#define ENGINE_SCRATCH_BYTES      (1u << 20) /* a bigger buffer is not kept */
+#define ENGINE_NEVER_MS           UINT64_MAX
+#define ENGINE_SOFT_NUMERATOR     3 /* writers are slowed from 3/4 of table_bytes on */
+#define ENGINE_SOFT_DENOMINATOR   4
 
 /* Flaws that tests plant to see that they would notice them. */
 enum engine_flaw {
@@ -67,6 +72,8 @@ struct engine_keyspace {
      * to be trusted. */
     uint64_t cold_expire_ms;
     struct engine_recount *recount; /* under way, else NULL */
+    bool recount_wanted;            /* by engine_count_soon() */
+    uint64_t recount_from_ms;       /* which counts no sooner than this */
     struct list_head counts;        /* struct count_wait, for the next recount */
 };
 
@@ -96,7 +103,9 @@ struct engine {
     struct table *table;
     struct engine_part *parts; /* by partition; only the shard's are used */
     uint64_t lsn, now_ms, expire_ms;
-    int works; /* under way */
+    int works;                /* under way */
+    uint64_t count_step_rows; /* ENGINE_COUNT_STEP_ROWS; less in tests */
+    bool stopping;            /* counts end at once; atomic: their work looks at it */
     unsigned flaws;
 
     /* generations */

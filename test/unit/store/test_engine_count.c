@@ -72,6 +72,69 @@ static void test_count_after_restart(void **state)
     finish(&f);
 }
 
+static void expect_known(struct fixture *f, uint64_t want)
+{
+    uint64_t keys, expiring;
+    assert_int_equal(engine_count_known(f->e, SPACE, &keys, &expiring), 0);
+    assert_int_equal(keys, want);
+}
+
+static void test_count_soon(void **state)
+{
+    struct fixture f;
+    uint64_t keys, expiring;
+    start(&f, false);
+    for (char name[2] = "a"; name[0] <= 'h'; name[0]++)
+        put(&f, name, "1");
+    flush(&f);
+    restart(&f);
+    f.e->count_step_rows = 1;
+    engine_count_soon(f.e, SPACE);
+    put(&f, "i", "1"); /* before the freeze */
+    turn(&f);
+    for (int steps = 0; steps < PARTITIONS; steps++) { /* the flush is one work too */
+        assert_int_equal(engine_count_known(f.e, SPACE, &keys, &expiring), ST_AGAIN);
+        assert_int_equal(work_later_pending(&f.later), 1);
+        work_later_run(&f.later, 0);
+        work_later_finish(&f.later, 0);
+    }
+    put(&f, "j", "1"); /* while it is counted: nothing is known to be in the tier */
+    engine_count_estimate(f.e, SPACE, &keys, &expiring);
+    assert_int_equal(keys, 2);
+    turns_and_work(&f);
+    assert_int_equal(engine_count_known(f.e, SPACE, &keys, &expiring), ST_AGAIN);
+    engine_count_estimate(f.e, SPACE, &keys, &expiring);
+    assert_int_equal(keys, 10);
+    engine_count_soon(f.e, SPACE); /* not yet again */
+    turns_and_work(&f);
+    assert_int_equal(engine_count_known(f.e, SPACE, &keys, &expiring), ST_AGAIN);
+    f.now_ms += ENGINE_COUNT_PAUSE_MS_MIN;
+    turn(&f);
+    engine_count_soon(f.e, SPACE);
+    turns_and_work(&f);
+    expect_known(&f, 10);
+    finish(&f);
+}
+
+static void test_count_stops(void **state)
+{
+    struct fixture f;
+    uint64_t keys, expiring;
+    start(&f, false);
+    for (char name[2] = "a"; name[0] <= 'h'; name[0]++)
+        put(&f, name, "1");
+    flush(&f);
+    restart(&f);
+    engine_count_soon(f.e, SPACE);
+    turn(&f);
+    assert_false(engine_idle(f.e));
+    engine_counts_stop(f.e);
+    work_later_all(&f.later);
+    assert_true(engine_idle(f.e));
+    assert_int_equal(engine_count_known(f.e, SPACE, &keys, &expiring), ST_AGAIN);
+    finish(&f);
+}
+
 static void test_count_failure_is_told(void **state)
 {
     struct fixture f;
@@ -160,6 +223,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_count_stays_known),
         cmocka_unit_test(test_count_after_restart),
+        cmocka_unit_test(test_count_soon),
+        cmocka_unit_test(test_count_stops),
         cmocka_unit_test(test_count_failure_is_told),
         cmocka_unit_test(test_drop_frees_both),
         cmocka_unit_test(test_drop_during_flush),
