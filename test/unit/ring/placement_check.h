@@ -74,12 +74,25 @@ static inline unsigned eligible_in_zone(const struct cluster *c, const char *zon
     return count;
 }
 
-static inline unsigned row_in_zone(const struct cluster *c, const struct placement_row *row,
-                                   const char *zone)
+/* A row with its members looked up. */
+struct owners {
+    unsigned count;
+    const struct ring_member *list[RING_REPLICAS_MAX]; /* NULL: may not have it */
+};
+
+static inline struct owners find_owners(const struct cluster *c, const struct placement_row *row)
+{
+    struct owners owners = {.count = row->count};
+    for (unsigned i = 0; i < row->count; i++)
+        owners.list[i] = cluster_member(c, row->nodes[i]);
+    return owners;
+}
+
+static inline unsigned owners_in_zone(const struct owners *owners, const char *zone)
 {
     unsigned count = 0;
-    for (unsigned i = 0; i < row->count; i++)
-        count += strcmp(cluster_member(c, row->nodes[i])->zone, zone) == 0;
+    for (unsigned i = 0; i < owners->count; i++)
+        count += strcmp(owners->list[i]->zone, zone) == 0;
     return count;
 }
 
@@ -87,10 +100,11 @@ static inline unsigned row_in_zone(const struct cluster *c, const struct placeme
 static inline const char *check_row(const struct cluster *c, const struct placement_row *row)
 {
     unsigned eligible = eligible_in_zone(c, NULL);
+    struct owners owners = find_owners(c, row);
     if (row->count != (c->replicas < eligible ? c->replicas : eligible))
         return "replicas are missing";
     for (unsigned i = 0; i < row->count; i++) {
-        if (cluster_member(c, row->nodes[i]) == NULL)
+        if (owners.list[i] == NULL)
             return "on a member that may not have it";
         for (unsigned j = 0; j < i; j++) {
             if (row->nodes[i] == row->nodes[j])
@@ -98,10 +112,10 @@ static inline const char *check_row(const struct cluster *c, const struct placem
         }
     }
     for (unsigned i = 0; i < row->count; i++) {
-        unsigned most = row_in_zone(c, row, cluster_member(c, row->nodes[i])->zone);
+        unsigned most = owners_in_zone(&owners, owners.list[i]->zone);
         for (unsigned m = 0; most > 1 && m < c->member_count; m++) {
             const char *zone = c->members[m].zone;
-            unsigned has = row_in_zone(c, row, zone);
+            unsigned has = owners_in_zone(&owners, zone);
             if (has + 2 <= most && has < eligible_in_zone(c, zone))
                 return "zones are not spread";
         }
@@ -198,9 +212,10 @@ static inline const char *check_report(const struct cluster *c)
     unsigned short_partitions = 0, short_replicas = 0, unspread = 0;
     for (unsigned p = 0; p < c->partitions; p++) {
         const struct placement_row *row = &c->rows[p];
+        struct owners owners = find_owners(c, row);
         bool shared = false;
         for (unsigned i = 0; i < row->count; i++)
-            shared = shared || row_in_zone(c, row, cluster_member(c, row->nodes[i])->zone) > 1;
+            shared = shared || owners_in_zone(&owners, owners.list[i]->zone) > 1;
         unspread += shared;
         short_partitions += row->count < c->replicas;
         short_replicas += c->replicas - row->count;
