@@ -83,7 +83,7 @@ static int open_copies(struct listener_set *set, const struct addrinfo *info, in
     return 0;
 }
 
-static int open_address(struct listener_set *set, const char *name, int backlog,
+static int open_address(struct listener_set *set, const char *name, int backlog, const char *option,
                         char error[LISTENER_ERROR_BYTES])
 {
     bool optional = name[0] == '-';
@@ -110,8 +110,8 @@ static int open_address(struct listener_set *set, const char *name, int backlog,
     if (err == EADDRINUSE) {
         snprintf(error, LISTENER_ERROR_BYTES,
                  "port %u of address %s is in use: is another server running? Choose another port "
-                 "with --port",
-                 set->port, host);
+                 "with %s",
+                 set->port, host, option);
         return ST_EXISTS;
     }
     if (set->count > before || optional)
@@ -122,7 +122,8 @@ static int open_address(struct listener_set *set, const char *name, int backlog,
 }
 
 int listener_open(const char *addresses, unsigned port, int backlog, unsigned copies,
-                  struct listener_set *ret_set, char error[LISTENER_ERROR_BYTES])
+                  const char *option, struct listener_set *ret_set,
+                  char error[LISTENER_ERROR_BYTES])
 {
     struct listener_set set = {.copies = copies, .port = port};
     int st = 0;
@@ -134,7 +135,7 @@ int listener_open(const char *addresses, unsigned port, int backlog, unsigned co
             break;
         snprintf(name, sizeof(name), "%.*s", (int)len, addresses);
         addresses += len;
-        st = open_address(&set, name, backlog, error);
+        st = open_address(&set, name, backlog, option, error);
     }
     if (st == 0 && set.count == 0) {
         snprintf(error, LISTENER_ERROR_BYTES, "no address to listen on");

@@ -14,7 +14,9 @@ struct listener_set {
 };
 
 /* `addresses`: separated by spaces or commas, `*` for all, a leading `-` for one that may be
- * missing. A port held by another process is an error, even if it would share it. */
+ * missing. A port held by another process is an error, even if it would share it, and the error
+ * names `option` as what sets the port. */
 int listener_open(const char *addresses, unsigned port, int backlog, unsigned copies,
-                  struct listener_set *ret_set, char error[LISTENER_ERROR_BYTES]);
+                  const char *option, struct listener_set *ret_set,
+                  char error[LISTENER_ERROR_BYTES]);
 void listener_close(struct listener_set *set);

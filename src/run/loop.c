@@ -177,8 +177,22 @@ void loop_socket_close(struct loop *loop, struct loop_socket *socket)
     make_ready(loop, socket);
 }
 
+static void do_drain(struct loop *loop, struct loop_socket *socket)
+{
+    bool drained = socket->ops->drain(socket);
+    if (socket->closing || !socket->receiving)
+        return;
+    socket->readable = !drained;
+    if (!drained)
+        make_ready(loop, socket);
+}
+
 static void do_receive(struct loop *loop, struct loop_socket *socket)
 {
+    if (socket->ops->drain != NULL) {
+        do_drain(loop, socket);
+        return;
+    }
     void *data = NULL;
     size_t len = 0;
     socket->receiving = false;

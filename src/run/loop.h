@@ -31,6 +31,10 @@ struct loop_socket_ops {
     /* Where to receive to; len 0: nowhere now, the receive is dropped without completion. */
     void (*space)(struct loop_socket *socket, void **ret_data, size_t *ret_len);
     void (*received)(struct loop_socket *socket, ssize_t result);
+    /* In place of these two, for datagrams: the owner reads them itself. true: all that there was;
+     * false: there may be more, call again in the next turn. Called until the receive is cancelled.
+     */
+    bool (*drain)(struct loop_socket *socket);
     void (*sent)(struct loop_socket *socket, ssize_t result);
     void (*hung_up)(struct loop_socket *socket); /* both directions are gone */
     void (*closed)(struct loop_socket *socket);
@@ -82,7 +86,8 @@ void loop_clock_update(struct loop *loop); /* after something slow */
  * is awake. */
 void loop_wake(struct loop *loop);
 
-/* fd: a non-blocking stream socket, owned by the loop until `closed`. */
+/* fd: a non-blocking socket, owned by the loop until `closed`. A stream may be still connecting:
+ * what becomes of that is the result of the first receive and send. */
 int loop_socket_add(struct loop *loop, struct loop_socket *socket, int fd,
                     const struct loop_socket_ops *ops);
 void loop_receive(struct loop *loop, struct loop_socket *socket);

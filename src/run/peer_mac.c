@@ -4,9 +4,6 @@
 
 #include "base/check.h"
 
-/* So that the secret, used for something else too, gives another key there. */
-static const char CONTEXT[] = "torc peer datagrams, version 1";
-
 _Static_assert(DATAGRAM_MAC_BYTES >= crypto_generichash_BYTES_MIN, "a tag of BLAKE2b");
 _Static_assert(PEER_MAC_KEY_BYTES <= crypto_generichash_KEYBYTES_MAX, "a key of BLAKE2b");
 
@@ -18,17 +15,34 @@ static void compute(const struct datagram_mac *mac, struct slice bytes,
                              sizeof(m->key)) == 0);
 }
 
-void peer_mac_init(struct peer_mac *m, struct slice secret)
+/* The context is there so that the secret, used for something else too, gives another key there. */
+static void init(struct peer_mac *m, const char *context, struct slice secret)
 {
-    CHECK(secret.len > 0);
     CHECK(sodium_init() >= 0);
     crypto_generichash_state state;
     m->mac.compute = compute;
     CHECK(crypto_generichash_init(&state, NULL, 0, sizeof(m->key)) == 0);
-    CHECK(crypto_generichash_update(&state, (const uint8_t *)CONTEXT, sizeof(CONTEXT)) == 0);
+    CHECK(crypto_generichash_update(&state, (const uint8_t *)context, strlen(context) + 1) == 0);
     CHECK(crypto_generichash_update(&state, secret.data, secret.len) == 0);
     CHECK(crypto_generichash_final(&state, m->key, sizeof(m->key)) == 0);
     sodium_memzero(&state, sizeof(state));
+}
+
+void peer_mac_init(struct peer_mac *m, struct slice secret)
+{
+    init(m, "torc peer datagrams, version 1", secret);
+}
+
+void peer_mac_init_handshake(struct peer_mac *m, struct slice secret)
+{
+    init(m, "torc peer handshakes, version 1", secret);
+}
+
+void peer_mac_init_key(struct peer_mac *m, const uint8_t key[PEER_MAC_KEY_BYTES])
+{
+    CHECK(sodium_init() >= 0);
+    m->mac.compute = compute;
+    memcpy(m->key, key, sizeof(m->key));
 }
 
 void peer_mac_wipe(struct peer_mac *m)

@@ -200,7 +200,7 @@ static int listen_all(struct server *server, char error[CONFIG_ERROR_BYTES])
     const struct settings *s = server->settings;
     struct listener_set *set = &server->listeners;
     int st = listener_open(s->address, (unsigned)s->port, (int)s->tcp_backlog, server->sizes.shards,
-                           set, error);
+                           "--port", set, error);
     for (unsigned i = 0; st == 0 && i < set->count; i++) {
         st = shard_thread_listen(server->shared.threads[i % set->copies], set->fds[i]);
         if (st == 0)

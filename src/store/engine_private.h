@@ -18,14 +18,15 @@
 #include "store/flush.h"
 #include "store/table.h"
 
-#define ENGINE_FROZEN_MAX      2
-#define ENGINE_STEP_ROWS       256  /* of table upkeep a turn */
-#define ENGINE_EXPIRE_ROWS_MS  64   /* looked at for expiry, for each millisecond that passed */
-#define ENGINE_EXPIRE_MS_MAX   100  /* ... of at most so many */
-#define ENGINE_WALK_ROWS       1000 /* a turn, while a keyspace is dropped */
-#define ENGINE_ORDER_ROWS      1000 /* a turn, while the ordered index is built */
-#define ENGINE_COUNT_STEP_ROWS (1u << 20) /* counted between two looks for something more urgent \
-                                           */
+#define ENGINE_FROZEN_MAX     2
+#define ENGINE_STEP_ROWS      256  /* of table upkeep a turn */
+#define ENGINE_EXPIRE_ROWS_MS 64   /* looked at for expiry, for each millisecond that passed */
+#define ENGINE_EXPIRE_MS_MAX  100  /* ... of at most so many */
+#define ENGINE_WALK_ROWS      1000 /* a turn, while a keyspace is dropped */
+#define ENGINE_ORDER_ROWS     1000 /* a turn, while the ordered index is built */
+#define ENGINE_COUNT_STEP_ROWS                                        \
+    (1u << 20) /* counted between two looks for something more urgent \
+                */
 /* Between two counts that engine_count_soon() asks for, and as a multiple of what the last took. */
 #define ENGINE_COUNT_PAUSE_MS_MIN 10000
 #define ENGINE_COUNT_PAUSE_TIMES  20

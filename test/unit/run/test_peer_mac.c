@@ -41,6 +41,10 @@ static void test_differ(void **state)
     assert_memory_not_equal(a, b, sizeof(a));
     tag("secret", "messagE", b);
     assert_memory_not_equal(a, b, sizeof(a));
+    struct peer_mac m;
+    peer_mac_init_handshake(&m, slice_str("secret"));
+    m.mac.compute(&m.mac, slice_str("message"), b);
+    assert_memory_not_equal(a, b, sizeof(a));
 }
 
 static void test_seals(void **state)
