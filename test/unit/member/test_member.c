@@ -242,6 +242,57 @@ static void test_set(void **state)
     rig_end(&rig);
 }
 
+/* --- full syncs --- */
+
+/* Somebody, node 2, tells node 1 of `count` members in one packet a hundred. */
+static void tell_of(unsigned count)
+{
+    for (unsigned done = 0; done < count;) {
+        BUFFER_AUTO struct buffer out = {0};
+        struct datagram_head head = {.version = WIRE_VERSION,
+                                     .cluster = RIG_CLUSTER,
+                                     .from = 2,
+                                     .boot = 1,
+                                     .nonce = 201,
+                                     .counter = done + 1};
+        struct member_message row = {.code = MEMBER_MESSAGE_ALIVE};
+        size_t start = datagram_begin(&out);
+        row.alive = (struct member_message_alive){
+            2, 1, 201, 1, 1, 2, slice_str("10.0.0.2:7401"), slice_str(""), slice_str("")};
+        member_message_encode(&out, &row);
+        for (unsigned i = 0; i < 100; i++, done++) {
+            row.alive.node = 1000 + done;
+            row.alive.meta = slice_str("sixteen bytes...");
+            member_message_encode(&out, &row);
+        }
+        struct slice packet = datagram_seal(&out, start, &head, &rig.mac.mac);
+        rig_step(&rig, 1,
+                 (struct member_event){.type = MEMBER_STREAM,
+                                       .packet = {slice_str("10.0.0.2:1"), 9, packet}});
+    }
+}
+
+/* Many members take several packets, each complete in itself; then both know the same. */
+static void test_sync_of_many(void **state)
+{
+    enum { MANY = 1000 };
+    rig_begin(&rig, 1);
+    rig.quiet = true;
+    tell_of(MANY);
+    assert_int_equal(rig_status(&rig, 1).members, MANY + 2);
+    uint64_t before = rig_status(&rig, 1).stream_bytes;
+    rig_up(&rig, 3);
+    assert_int_equal(rig_join(&rig, 3, rig.addresses[1]), 0);
+    assert_int_equal(rig_status(&rig, 3).members, MANY + 3);
+    assert_int_equal(rig_status(&rig, 1).members, MANY + 3);
+    uint64_t told = rig_status(&rig, 1).stream_bytes - before;
+    assert_true(told > 2 * DATAGRAM_STREAM_BYTES_MAX);
+    before += told;
+    assert_int_equal(rig_join(&rig, 3, rig.addresses[1]), 0); /* the digests are equal now */
+    assert_true(rig_status(&rig, 1).stream_bytes - before < 300);
+    rig_end(&rig);
+}
+
 /* --- refusals --- */
 
 static void expect_refused(unsigned node, enum member_refusal reason, bool self)
@@ -549,6 +600,7 @@ int main(void)
         cmocka_unit_test(test_leave),
         cmocka_unit_test(test_partition_heals),
         cmocka_unit_test(test_set),
+        cmocka_unit_test(test_sync_of_many),
         cmocka_unit_test(test_own_address),
         cmocka_unit_test(test_other_cluster),
         cmocka_unit_test(test_takes_the_cluster),
