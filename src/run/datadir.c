@@ -16,9 +16,11 @@
 #include "base/status.h"
 #include "run/disk_posix.h"
 #include "run/machine.h"
+#include "store/log.h"
 
 #define LOCK_FILE     "torc.lock"
 #define META_BIRTH    "birth"
+#define META_LOG      "log"
 #define CLOCK_STEP_MS 1000 /* 65 million stamps */
 
 static void describe(char error[DATADIR_ERROR_BYTES], const char *format, ...)
@@ -140,6 +142,52 @@ static int birth_check(struct datadir *dir, const struct settings *s,
     return 0;
 }
 
+/* --- the log's start --- */
+
+int datadir_log_needed(struct datadir *dir, uint64_t lsn)
+{
+    BUFFER_AUTO struct buffer text = {0};
+    buffer_printf(&text, "id=%016llx needed=%llu", (unsigned long long)dir->identity.log_id,
+                  (unsigned long long)lsn);
+    int st = dir->tier->ops->put_meta(dir->tier, slice_str(META_LOG), buffer_slice(&text));
+    if (st == 0)
+        dir->log_needed = lsn;
+    return st;
+}
+
+/* A tier that another log has filled would answer with other data, or with none. */
+static int log_check(struct datadir *dir, char error[DATADIR_ERROR_BYTES])
+{
+    BUFFER_AUTO struct buffer text = {0};
+    unsigned long long id, needed;
+    int st = dir->tier->ops->get_meta(dir->tier, slice_str(META_LOG), &text);
+    if (st == ST_NOTFOUND) {
+        st = dir->identity.log_ready ? 0 : datadir_log_needed(dir, LOG_LSN_FIRST);
+        if (st < 0)
+            describe(error, "can't write to data directory %s: %s", dir->path, status_text(st));
+        return st;
+    }
+    if (st < 0) {
+        describe(error, "can't read the cold tier of %s: %s", dir->path, status_text(st));
+        return st;
+    }
+    buffer_append_u8(&text, 0);
+    if (sscanf((const char *)text.data, "id=%16llx needed=%llu", &id, &needed) != 2) {
+        describe(error, "the cold tier's record of the log in data directory %s is damaged",
+                 dir->path);
+        return ST_CORRUPT;
+    }
+    if (id != dir->identity.log_id) {
+        describe(error,
+                 "the cold tier %s/rocks belongs to another data directory (log %016llx, here "
+                 "%016llx). Put the right one back, or restore the directory from a snapshot",
+                 dir->path, id, (unsigned long long)dir->identity.log_id);
+        return ST_CORRUPT;
+    }
+    dir->log_needed = needed;
+    return 0;
+}
+
 static int tier_open(struct datadir *dir, const struct config_sizes *sizes,
                      struct tier_policy policy, char error[DATADIR_ERROR_BYTES])
 {
@@ -189,6 +237,8 @@ int datadir_open(const struct settings *s, const struct config_sizes *sizes,
     }
     if (st == 0)
         st = tier_open(&dir, sizes, policy, error);
+    if (st == 0)
+        st = log_check(&dir, error);
     if (st == 0)
         st = birth_check(&dir, s, error);
     if (st < 0)

@@ -3,10 +3,12 @@
  *   torc.identity   cluster, node, log, actor, clock: store/identity.h
  *   torc.lock       held while a process uses the directory
  *   log/            segments of the commit log
- *   rocks/          the cold tier; its meta rows: "birth" (below), "keyspaces" (node/node.h)
+ *   rocks/          the cold tier; its meta rows: "birth", "log" (below), "keyspaces" (node/node.h)
  *   snapshots/      copies of all this, each usable as a data directory
  *
- * "birth" is text: `partitions=256 node=NAME`, what was chosen when the directory was made. */
+ * "birth" is text: `partitions=256 node=NAME`, what was chosen when the directory was made.
+ * "log" is text: `id=HEX needed=POSITION`, the log that the tier was filled from, and from where on
+ * the tier needs it; written before the log is cut there, so a log that begins above has a gap. */
 #pragma once
 
 #include <stdbool.h>
@@ -27,7 +29,8 @@ struct datadir {
     struct tier *tier;
     char *path;
     unsigned partitions;
-    char name[65]; /* of the node */
+    uint64_t log_needed; /* as in "log"; 0: not known, of a directory that an older Torc made */
+    char name[65];       /* of the node */
 };
 
 /* Locks, reads or makes the identity, opens the cold tier. */
@@ -39,6 +42,8 @@ int datadir_begin(struct datadir *dir, const struct settings *s, bool log_torn, 
                   uint64_t now_ms);
 /* Reserves stamps ahead of now when due; *ret_moved tells whether clock_max moved. */
 int datadir_reserve(struct datadir *dir, uint64_t now_ms, bool *ret_moved);
+/* The log below this position is needed no more. */
+int datadir_log_needed(struct datadir *dir, uint64_t lsn);
 /* In order: the log is synced and closed, last_stamp is the highest given. */
 int datadir_end(struct datadir *dir, uint64_t last_stamp);
 void datadir_close(struct datadir *dir);

@@ -134,6 +134,7 @@ int server_recover(struct server *server, char error[CONFIG_ERROR_BYTES])
         .segment_bytes = (uint64_t)server->settings->log_segment_bytes,
         .spares_ready =
             committer_spares(server->shared.count, (uint64_t)server->settings->log_segment_bytes),
+        .start_max = server->dir.log_needed,
         .create = !server->dir.identity.log_ready,
         .cut_corrupt = server->settings->accept_corrupt_log,
     };
@@ -150,8 +151,10 @@ int server_recover(struct server *server, char error[CONFIG_ERROR_BYTES])
     if (report.message[0] != '\0')
         log_event(LOG_WARNING, "log_cut", "file=%s offset=%" PRIu64 " message=%s", report.file,
                   report.file_offset, report.message);
-    st = datadir_begin(&server->dir, server->settings, report.torn, report.loss,
+    st = datadir_begin(&server->dir, server->settings, report.torn, report.loss || report.gap,
                        server->shared.node->start_wall_ms);
+    if (st == 0 && report.gap) /* accepted once and for all */
+        st = datadir_log_needed(&server->dir, report.start_lsn);
     if (st < 0) {
         log_free(log);
         snprintf(error, CONFIG_ERROR_BYTES, "can't write to data directory %s: %s",
@@ -214,6 +217,11 @@ void server_truncate(struct server *server)
     int st = store_keyspaces(server);
     if (st < 0) {
         log_event(LOG_ERROR, "keyspaces_not_stored", "error=%s", status_text(st));
+        return;
+    }
+    st = datadir_log_needed(&server->dir, lsn);
+    if (st < 0) {
+        log_event(LOG_ERROR, "log_not_truncated", "error=%s", status_text(st));
         return;
     }
     committer_truncate(server->shared.committer, lsn);

@@ -43,6 +43,7 @@ struct log_options {
     uint64_t segment_bytes; /* file size; 0: default */
     unsigned spares_ready;  /* log_needs_spare() until so many; 0: 2 */
     unsigned recycled_max;  /* dead segments kept as spares; beyond that removed; 0: 4 */
+    uint64_t start_max;     /* the log must begin at or below this position; 0: anywhere */
     bool create;            /* no segments at all: begin a new log. Else that is ST_CORRUPT */
     bool cut_corrupt;       /* accept the loss: keep what precedes the damage, set the rest aside */
 };
@@ -60,6 +61,7 @@ struct log_recovery {            /* filled as far as log_open() got, on failure 
     uint64_t torn_bytes; /* at least so many unsynced bytes were cut off */
     bool clean;          /* ended by log_close_mark() */
     bool torn, loss;     /* a torn tail was cut; damage was cut as cut_corrupt allows */
+    bool gap;            /* it begins above start_max, as cut_corrupt allows */
     char file[32];       /* where the end or the damage is */
     uint64_t file_offset;
     char message[512]; /* for a person: what is wrong and what can be done, or "" */

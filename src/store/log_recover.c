@@ -10,6 +10,9 @@
  *   S >  X  Corruption: something durable is unreadable. ST_CORRUPT, and nothing is changed,
  *           unless cut_corrupt accepts the loss; then what follows X is set aside as *.damaged.
  *
+ * A log whose oldest segment begins above start_max lacks what stood before it: corruption too, and
+ * with cut_corrupt what is left is replayed all the same.
+ *
  * A header page that is neither valid nor blank can't come from a crash (headers are rewritten
  * within one sector), so it is corruption too.
  *
@@ -275,6 +278,24 @@ static int recovery_harden(struct recovery *r)
                                  status_text(st));
     }
     return 0;
+}
+
+/* Below start_max nothing is needed any more, from there on everything is. */
+static int recovery_check_start(struct recovery *r)
+{
+    uint64_t need = r->options->start_max;
+    if (need == 0 || r->live_count == 0 || r->files[0].header.base <= need)
+        return 0;
+    const struct found_file *f = &r->files[0];
+    r->report->gap = true;
+    recovery_place(r, f->name, 0);
+    recovery_fail(r, ST_CORRUPT,
+                  "the log is incomplete: its first segment, %s, begins at position %llu, but what "
+                  "precedes it, from position %llu on, is not in the cold tier. %s",
+                  f->name, (unsigned long long)f->header.base, (unsigned long long)need,
+                  "Restore the data directory from a snapshot, or start once with "
+                  "accept-corrupt-log to go on without it");
+    return r->options->cut_corrupt ? 0 : ST_CORRUPT;
 }
 
 static int recovery_replay(struct recovery *r)
@@ -597,7 +618,9 @@ static int recovery_run(struct recovery *r)
     int st = recovery_find_files(r);
     if (st != 0)
         return st;
-    st = recovery_replay(r);
+    st = recovery_check_start(r);
+    if (st == 0)
+        st = recovery_replay(r);
     if (st != 0)
         return st;
     bool headers_bad = r->files_count > r->live_count &&
