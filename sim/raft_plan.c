@@ -52,7 +52,7 @@ static struct raft_limits draw_limits(struct prng *r, const struct net_rates *ne
         .tail_bytes_max = chance(r, 50) ? between(r, 1, 4 * KIB) : between(r, 64 * KIB, 1024 * KIB),
         .uncommitted_bytes_max =
             chance(r, 30) ? between(r, 4 * KIB, 64 * KIB) : between(r, 1024 * KIB, 8192 * KIB),
-        .reads_max = (uint32_t)(chance(r, 30) ? between(r, 1, 8) : 1024),
+        .reads_max = (uint32_t)(tight ? between(r, 2, 16) : 1024),
         .snapshot_chunk_bytes =
             (uint32_t)(chance(r, 50) ? chunk_min : between(r, 32 * KIB, 256 * KIB)),
         .leases = chance(r, 50),
@@ -62,9 +62,10 @@ static struct raft_limits draw_limits(struct prng *r, const struct net_rates *ne
 static void draw_store(struct prng *r, struct raft_plan *plan)
 {
     bool small = chance(r, 70);
-    plan->table_bytes = small ? between(r, 512 * KIB, 1024 * KIB) : 8192 * KIB;
+    /* It counts in chunks of a MiB; mostly it is the log that asks for a flush. */
+    plan->table_bytes = small ? between(r, 3, 6) * 1024 * KIB : 16 * 1024 * KIB;
     plan->cache_bytes = small ? between(r, 64 * KIB, 512 * KIB) : 4096 * KIB;
-    plan->log_bytes = small ? between(r, 128 * KIB, 1024 * KIB) : 4096 * KIB;
+    plan->log_bytes = small ? between(r, 64 * KIB, 1024 * KIB) : 4096 * KIB;
     plan->segment_bytes = small ? 256 * KIB : 1024 * KIB;
     plan->log_keep_bytes = chance(r, 50) ? between(r, 1, 32 * KIB) : between(r, 64, 512) * KIB;
     plan->log_rewrite_bytes = between(r, 4, 12) * plan->segment_bytes;

@@ -14,7 +14,7 @@
 #define RAFT_PLAN_NODES_MAX   7
 #define RAFT_PLAN_GROUPS_MAX  5
 #define RAFT_PLAN_CLIENTS_MAX 12
-#define RAFT_PLAN_LANES_MAX   16
+#define RAFT_PLAN_LANES_MAX   128
 #define RAFT_PLAN_KEYS_MAX    512
 #define RAFT_PLAN_PARTITIONS  8 /* groups replicate the first ones */
 #define RAFT_PLAN_OPERATIONS  20000

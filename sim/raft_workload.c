@@ -11,7 +11,8 @@
 #include "sim/raft_run.h"
 
 /* After healing: until every client is served again, and until all replicas agree. */
-#define LIVELY_US  (UINT64_C(240) * 1000000)
+#define LIVELY_US  (UINT64_C(120) * 1000000)
+#define ENOUGH_US  (UINT64_C(400) * 1000000) /* for as many operations as there should be */
 #define SETTLED_US (UINT64_C(240) * 1000000)
 
 enum phase { PHASE_FAULTY, PHASE_HEALING, PHASE_QUIET, PHASE_SCANNING };
@@ -20,7 +21,7 @@ struct run { /* a struct raft_run and what only this file needs */
     struct raft_run shared;
     struct process *processes[RAFT_PLAN_NODES_MAX];
     enum phase phase;
-    uint64_t deadline_us;
+    uint64_t healed_us, deadline_us;
 };
 
 static void add_processes(struct run *r)
@@ -101,7 +102,8 @@ static void heal(void *run)
     struct run *r = run;
     r->shared.healed = true;
     r->phase = PHASE_HEALING;
-    r->deadline_us = world_now_us(r->shared.world) + LIVELY_US;
+    r->healed_us = world_now_us(r->shared.world);
+    r->deadline_us = r->healed_us + LIVELY_US;
     raft_clients_heal(r->shared.clients);
     raft_operator_heal(r->shared.operator);
 }
@@ -137,30 +139,39 @@ static bool scanned(struct raft_run *s)
     return all;
 }
 
+/* Every client is served, and for as long as is affordable until there were enough operations. */
+static bool served(const struct run *r, bool *ret_lively)
+{
+    const struct raft_clients *clients = r->shared.clients;
+    *ret_lively = raft_clients_lively(clients);
+    return *ret_lively && (raft_clients_completed(clients) >= RAFT_PLAN_OPERATIONS ||
+                           world_now_us(r->shared.world) >= r->healed_us + ENOUGH_US);
+}
+
 static bool finished(void *run)
 {
     struct run *r = run;
     struct raft_run *s = &r->shared;
     uint64_t now_us = world_now_us(s->world);
-    if (now_us > r->deadline_us) {
-        fail_liveness(r);
-        return true;
-    }
+    bool lively = false, done = false;
     switch (r->phase) {
     case PHASE_HEALING:
-        if (!raft_clients_lively(s->clients))
-            return false;
-        raft_clients_quiet(s->clients);
-        r->phase = PHASE_QUIET;
-        r->deadline_us = now_us + SETTLED_US;
-        return false;
+        if (served(r, &lively)) {
+            raft_clients_quiet(s->clients);
+            r->phase = PHASE_QUIET;
+            r->deadline_us = now_us + SETTLED_US;
+        }
+        break;
     case PHASE_QUIET:
         if (raft_clients_idle(s->clients) && raft_operator_settled(s->operator))
             r->phase = PHASE_SCANNING;
-        return false;
+        break;
     default:
-        return scanned(s);
+        done = scanned(s);
     }
+    if (!done && !lively && now_us > r->deadline_us)
+        fail_liveness(r);
+    return done;
 }
 
 /* --- the end --- */
