@@ -202,7 +202,8 @@ static int tier_open(struct datadir *dir, const struct config_sizes *sizes,
     };
     int st = tier_rocks_open(&options, reason, sizeof(reason), &dir->tier);
     if (st < 0)
-        describe(error, "can't open the cold tier %s: %s", path, reason);
+        describe(error, "can't open the cold tier %s: %s%s", path, reason,
+                 st == ST_NOSPACE ? ". The disk is full: make room, then start again" : "");
     return st;
 }
 

@@ -320,7 +320,7 @@ static void tick(struct server *server)
         clock_reserve(server);
         server_truncate(server);
         server_snapshot_tick(server);
-        tier_alarm_look(&server->alarm, server->dir.tier, server->dir.path);
+        tier_alarm_look(&server->alarm, server->dir.tier);
     }
 }
 

@@ -64,7 +64,7 @@ void tier_alarm_failed(struct tier_alarm *a, int st, const char *why)
               "file=%s why=%s more=%" PRIu64, file, why, unsaid);
 }
 
-void tier_alarm_look(struct tier_alarm *a, struct tier *tier, const char *path)
+void tier_alarm_look(struct tier_alarm *a, struct tier *tier)
 {
     struct tier_stats stats;
     uint64_t now_ms = mono_ms();
@@ -75,8 +75,7 @@ void tier_alarm_look(struct tier_alarm *a, struct tier *tier, const char *path)
     if (stats.background_errors <= a->background_errors)
         return;
     a->background_errors = stats.background_errors;
-    log_event(LOG_ERROR, "cold_tier_background_error", "count=%" PRIu64 " see=%s/rocks/LOG",
-              stats.background_errors, path);
+    log_event(LOG_ERROR, "cold_tier_background_error", "count=%" PRIu64, stats.background_errors);
     tier->ops->put_meta(tier, slice_str(META_ALARM), slice_str("")); /* its failure is told */
 }
 

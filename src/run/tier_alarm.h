@@ -26,7 +26,7 @@ void tier_alarm_free(struct tier_alarm *a);
 /* tier_policy.failed, with the alarm as its context. */
 void tier_alarm_failed(struct tier_alarm *a, int st, const char *why);
 /* Now and then: whether background work of the tier failed, which nobody hears of otherwise. */
-void tier_alarm_look(struct tier_alarm *a, struct tier *tier, const char *path);
+void tier_alarm_look(struct tier_alarm *a, struct tier *tier);
 /* The start failed with `error` (at most `bytes` long): adds what the tier said about it, and what
  * can be done. Nothing when it said nothing. */
 void tier_alarm_explain(struct tier_alarm *a, char *error, size_t bytes);

@@ -26,6 +26,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "store/record.h"
+#include "store/rocks_logger.h"
 #include "store/tier.h"
 
 #define SST_FILE_BYTES        (64u << 20)  /* of those that compaction writes */
@@ -40,9 +41,6 @@
 #define LEVEL0_WAIT_FILES     40
 #define LEVEL0_WAIT_STEP_MS   20
 #define LEVEL0_WAIT_MAX_STEPS 500
-#define INFO_LOG_BYTES        (1u << 20)
-#define INFO_LOG_FILES        2
-#define INFO_LOG_WARN         2 /* RocksDB's InfoLogLevel::WARN_LEVEL */
 #define READ_TIER_CACHE       1 /* RocksDB's kBlockCacheTier */
 #define CACHE_BYTES_MIN       (1u << 20)
 
@@ -56,6 +54,7 @@ struct tier_rocks {
     rocksdb_envoptions_t *env_options;
     rocksdb_cache_t *cache;
     rocksdb_env_t *env;
+    rocksdb_logger_t *logger;
     rocksdb_readoptions_t *read, *read_cached;
     rocksdb_writeoptions_t *write_synced;
     rocksdb_ingestexternalfileoptions_t *ingest;
@@ -512,6 +511,8 @@ static void rocks_close(struct tier *t)
         rocksdb_compactionfilter_destroy(r->filter);
     if (r->cache != NULL)
         rocksdb_cache_destroy(r->cache);
+    if (r->logger != NULL)
+        rocks_logger_destroy(r->logger);
     if (r->env != NULL)
         rocksdb_env_destroy(r->env);
     free(r->bulk_dir);
@@ -592,9 +593,7 @@ static rocksdb_options_t *options_make(struct tier_rocks *r, const struct tier_r
     rocksdb_options_set_paranoid_checks(options, 1);
     rocksdb_options_set_write_buffer_size(options, META_MEMTABLE_BYTES);
     rocksdb_options_set_compression(options, rocksdb_lz4_compression);
-    rocksdb_options_set_info_log_level(options, INFO_LOG_WARN);
-    rocksdb_options_set_max_log_file_size(options, INFO_LOG_BYTES);
-    rocksdb_options_set_keep_log_file_num(options, INFO_LOG_FILES);
+    rocksdb_options_set_info_log(options, r->logger);
     rocksdb_options_set_stats_dump_period_sec(options, 0);
     rocksdb_options_set_stats_persist_period_sec(options, 0);
     rocksdb_options_set_skip_stats_update_on_db_open(options, 1);
@@ -661,6 +660,7 @@ int tier_rocks_open(const struct tier_rocks_options *options, char *error, size_
     r->base.ops = &ROCKS_OPS;
     r->policy = options->policy;
     r->env = rocksdb_create_default_env();
+    r->logger = rocks_logger_create();
     r->cache = rocksdb_cache_create_lru(cache_bytes);
     r->options = options_make(r, options);
     options_compaction(r, r->options,
