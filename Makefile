@@ -6,6 +6,7 @@
 #   make asan | tsan               unit tests under sanitizers
 #   make fuzz SECONDS=300          each fuzz target for so long
 #   make crash ROUNDS=1000         kill -9 under load
+#   make sim-bugs                  planted bugs that the simulator must find (ARGS="--recorded")
 #   make sim SEEDS=200             seeds in the simulator (WORKLOAD=toy; ARGS="--shrink")
 #   make bench                     against redis-server, writes docs/BENCHMARKS.md
 #   make install PREFIX=/usr DESTDIR=...
@@ -74,6 +75,13 @@ crash: all
 sim: configure
 	cmake --build $(BUILD) --target torc-sim
 	$(BUILD)/torc-sim $(if $(WORKLOAD),--workload $(WORKLOAD)) --seeds $(SEEDS) --shrink $(ARGS)
+
+.PHONY: sim-bugs
+sim-bugs:
+	tools/deps build
+	cmake --preset planted --log-level=WARNING
+	cmake --build --preset planted --target torc-sim
+	tools/sim-bugs $(ARGS)
 
 .PHONY: bench
 bench: build
