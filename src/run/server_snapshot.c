@@ -55,7 +55,7 @@ static uint64_t wall_ms(void)
 /* --- flushing the shards --- */
 
 struct flush_call {
-    uint64_t lsn;
+    uint64_t lsn, failures; /* to reach; so far */
 };
 
 static void shard_flush(struct shard_thread *t, void *ctx)
@@ -64,7 +64,21 @@ static void shard_flush(struct shard_thread *t, void *ctx)
     /* What this turn has not yet written to the log is above the position told to the engine. */
     call->lsn = log_batch_bytes(&t->shard->batch) == 0 ? committer_end_lsn(t->shared->committer)
                                                        : t->shard->lsn;
+    call->failures = engine_flush_failures(t->shard->engine);
     engine_flush(t->shard->engine, call->lsn);
+}
+
+/* Why the flush that was asked for won't end soon, else 0. */
+static int flush_hindrance(struct server *server, struct shard_thread *t,
+                           const struct flush_call *call)
+{
+    if (atomic_load(&server->stop))
+        return ST_CLOSED;
+    if (committer_disk_full(server->shared.committer))
+        return ST_NOSPACE;
+    bool failed = atomic_load_explicit(&t->flush_failures, memory_order_acquire) > call->failures;
+    int error = atomic_load_explicit(&t->flush_error, memory_order_relaxed);
+    return failed || error != ST_NOSPACE ? error : 0; /* one for want of space is tried again */
 }
 
 static int shards_flush(struct server *server)
@@ -75,10 +89,9 @@ static int shards_flush(struct server *server)
     for (unsigned i = 0; i < server->shared.count; i++) {
         struct shard_thread *t = server->shared.threads[i];
         while (atomic_load_explicit(&t->flushed_lsn, memory_order_acquire) < calls[i].lsn) {
-            if (atomic_load(&server->stop))
-                return ST_CLOSED;
-            if (committer_disk_full(server->shared.committer))
-                return ST_NOSPACE;
+            int st = flush_hindrance(server, t, &calls[i]);
+            if (st < 0)
+                return st;
             usleep(FLUSH_POLL_US);
         }
     }

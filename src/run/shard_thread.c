@@ -230,9 +230,12 @@ static void turn_begin(struct shard_thread *t)
 static void log_flush_error(struct shard_thread *t)
 {
     int error = engine_flush_error(t->shard->engine);
-    if (likely(error == t->flush_error))
+    bool same = error == atomic_load_explicit(&t->flush_error, memory_order_relaxed);
+    atomic_store_explicit(&t->flush_error, error, memory_order_relaxed);
+    atomic_store_explicit(&t->flush_failures, engine_flush_failures(t->shard->engine),
+                          memory_order_release);
+    if (likely(same))
         return;
-    t->flush_error = error;
     if (error < 0)
         log_event(LOG_ERROR, "flush_failed", "shard=%u error=%s", t->id, status_text(error));
     else

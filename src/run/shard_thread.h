@@ -53,9 +53,10 @@ struct shard_thread {
     bool engine_busy; /* wants another turn soon */
     bool started;
     atomic_bool stop;
-    _Atomic uint64_t flushed_lsn; /* of the engine, published at each turn's end */
-    uint64_t synced_lsn;          /* told to the shard */
-    int flush_error;              /* of the engine, as logged */
+    _Atomic uint64_t flushed_lsn;    /* of the engine, published at each turn's end */
+    uint64_t synced_lsn;             /* told to the shard */
+    _Atomic int flush_error;         /* likewise, and as logged */
+    _Atomic uint64_t flush_failures; /* likewise */
     struct env_timer tick;
     /* Each hold by another shard ends with one unhold; it may have ended before this thread came to
      * look, so they are counted. */

@@ -161,7 +161,8 @@ void engine_drop_keyspace(struct engine *e, uint32_t keyspace);
  * again soon. */
 bool engine_turn(struct engine *e, uint64_t lsn, uint64_t now_ms);
 
-/* Freezes what is unflushed now; done when it is in the tier. */
+/* Freezes what is unflushed now; done when it is in the tier. What failed for want of space is
+ * tried again at once. */
 void engine_flush(struct engine *e, uint64_t lsn);
 bool engine_flushed(const struct engine *e); /* nothing unflushed */
 bool engine_idle(const struct engine *e);    /* no background work under way */
@@ -174,6 +175,7 @@ uint64_t engine_flushed_lsn(
 unsigned engine_pressure(const struct engine *e);
 int engine_flush_error(
     const struct engine *e); /* why the last flush failed (ST_NOSPACE ...), else 0 */
+uint64_t engine_flush_failures(const struct engine *e); /* how many did */
 
 struct engine_stats {
     uint64_t records, table_bytes, frozen_bytes, cache_bytes, index_bytes, ordered_bytes;

@@ -147,6 +147,7 @@ void engine_flushes_start(struct engine *e)
 static void flush_failed(struct engine *e, struct engine_generation *g)
 {
     e->flush_error = g->flush.st;
+    e->flush_failures++;
     g->retry_ms = g->retry_ms == 0 ? ENGINE_RETRY_MS_MIN : g->retry_ms * 2;
     if (g->retry_ms > ENGINE_RETRY_MS_MAX)
         g->retry_ms = ENGINE_RETRY_MS_MAX;
@@ -246,6 +247,8 @@ void engine_flush(struct engine *e, uint64_t lsn)
     if (e->tier == NULL)
         return;
     e->flush_wanted = !engine_freeze(e) && e->frozen_count == ENGINE_FROZEN_MAX;
+    if (e->frozen_count > 0)
+        oldest(e)->retry_at_ms = 0;
     engine_flushes_start(e);
 }
 
@@ -264,6 +267,11 @@ int engine_flush_error(const struct engine *e)
     if (e->tier == NULL && engine_pressure(e) == 1000)
         return ST_NOMEM;
     return e->flush_error;
+}
+
+uint64_t engine_flush_failures(const struct engine *e)
+{
+    return e->flush_failures;
 }
 
 void engine_flushes_done(struct engine *e)

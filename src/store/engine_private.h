@@ -116,6 +116,7 @@ struct engine {
     uint64_t freeze_lsn, flushed_lsn, turn_lsn;
     bool wrote, flush_wanted;
     int flush_error;
+    uint64_t flush_failures;
     uint64_t tier_rows_estimate;
 
     /* fetches */

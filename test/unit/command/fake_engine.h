@@ -278,6 +278,11 @@ int engine_flush_error(const struct engine *e)
     return 0;
 }
 
+uint64_t engine_flush_failures(const struct engine *e)
+{
+    return 0;
+}
+
 void engine_stats(const struct engine *e, struct engine_stats *ret_stats)
 {
     *ret_stats = (struct engine_stats){0};

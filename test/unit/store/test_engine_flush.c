@@ -157,6 +157,24 @@ static void test_two_generations_at_most(void **state)
     finish(&f);
 }
 
+static void test_flush_asked_for_is_retried_at_once(void **state)
+{
+    struct fixture f;
+    start(&f, false);
+    put(&f, "a", "1");
+    tier_model_fail(f.model, TIER_MODEL_FINISH, ST_NOSPACE, 2);
+    for (uint64_t failures = 1; failures <= 2; failures++) {
+        engine_flush(f.e, f.lsn);
+        assert_int_equal(work_later_pending(&f.later), 1);
+        work_later_all(&f.later);
+        assert_int_equal(engine_flush_failures(f.e), failures);
+    }
+    engine_flush(f.e, f.lsn);
+    work_later_all(&f.later);
+    assert_int_equal(engine_flush_error(f.e), 0);
+    finish(&f);
+}
+
 static void test_no_space_is_retried(void **state)
 {
     struct fixture f;
@@ -231,6 +249,7 @@ int main(void)
         cmocka_unit_test(test_freeze_by_log_bytes),
         cmocka_unit_test(test_pressure),
         cmocka_unit_test(test_two_generations_at_most),
+        cmocka_unit_test(test_flush_asked_for_is_retried_at_once),
         cmocka_unit_test(test_no_space_is_retried),
         cmocka_unit_test(test_other_errors_stick),
         cmocka_unit_test(test_memory_only_limit),
