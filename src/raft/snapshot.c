@@ -5,6 +5,8 @@
  * its caller (SNAPSHOT_STORE) and passes the answer on. One chunk at a time on both sides, so what
  * is lost is asked for again by the leader after election_ms. (index, stream) names the bytes: a
  * follower goes on with a stream it has the begin of, and another leader's is another stream.
+ * Within a stream it only goes forward, or begins anew when it has forgotten all: an answer that
+ * wants less than was already sent is late.
  *
  * While the last chunk is with the follower's caller its log is not touched: what is committed
  * below the snapshot can't overtake it. Then the log is empty and begins behind the snapshot. */
@@ -106,11 +108,13 @@ void raft_on_chunk(struct raft *r, const struct raft_event *event)
         return;
     }
     bool asked = s->index == 0 || (c->index == s->index && c->stream == s->stream);
-    if (!asked || c->offset != s->offset)
-        return; /* to a question of an earlier leadership */
+    s->reading = false;
+    if (!asked || c->offset != s->offset) {
+        chunk_ask(r, p); /* to a question of an earlier leadership, or the follower went on */
+        return;
+    }
     CHECK(c->index <= r->applied);
     CHECK(c->stream != 0);
-    s->reading = false;
     if (c->index < r->log.base_index) {
         sending_renew(r, s); /* what follows it is gone by now */
         return;
@@ -138,7 +142,7 @@ bool raft_recv_snapshot_result(struct raft *r, const struct raft_message *m)
     } else if (a->state == SNAPSHOT_REFUSED) {
         s->reading = false;
         sending_renew(r, s);
-    } else if (a->offset != s->offset) {
+    } else if (a->offset > s->offset || (a->offset == 0 && s->offset != 0)) {
         s->offset = a->offset;
         chunk_ask(r, p);
     }

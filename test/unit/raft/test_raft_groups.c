@@ -486,6 +486,36 @@ static void test_snapshot_resumed(void **state)
     cluster_free(c);
 }
 
+/* Answers of earlier chunks come late: the stream goes on where it is. Only who wants all of it
+ * begins anew. */
+static void test_snapshot_late_answer(void **state)
+{
+    struct cluster *c = lagging_cluster();
+    for (unsigned i = 0; i < 8 && c->nodes[3].install.len < 2 * CHUNK_BYTES; i++) {
+        sleep_ms(c, HEARTBEAT);
+        tick(c, 1);
+        while (c->nodes[3].install.len < 2 * CHUNK_BYTES &&
+               (pass(c, 1, 3, false) || pass(c, 3, 1, false) || stored_answer(c, 3)))
+            ;
+    }
+    while (stored_answer(c, 3) || pass(c, 3, 1, false)) /* it wants the third chunk */
+        ;
+    buffer_clear(&c->trace);
+    struct raft_message late = {
+        .code = MESSAGE_SNAPSHOT_RESULT, .group = 1, .to = 1, .from = 3, .term = 1};
+    late.snapshot_result.index = 6;
+    late.snapshot_result.stream = c->nodes[3].install.stream;
+    late.snapshot_result.state = SNAPSHOT_WANTED;
+    late.snapshot_result.offset = CHUNK_BYTES;
+    step(c, 1, (struct raft_event){.type = RAFT_MESSAGE, .message = &late});
+    trace_is(c, "");
+    late.snapshot_result.offset = 0;
+    step(c, 1, (struct raft_event){.type = RAFT_MESSAGE, .message = &late});
+    trace_is(c, "1>3 snapshot 1 index=6,1 offset=0 n=16\n");
+    assert_int_equal(status(c, 1).dropped, 0);
+    cluster_free(c);
+}
+
 /* A snapshot of what the log has already does not touch it: what is behind may be acknowledged. */
 static void test_snapshot_not_needed(void **state)
 {
@@ -566,6 +596,7 @@ int main(void)
         cmocka_unit_test(test_removed_leader),
         cmocka_unit_test(test_snapshot),
         cmocka_unit_test(test_snapshot_resumed),
+        cmocka_unit_test(test_snapshot_late_answer),
         cmocka_unit_test(test_snapshot_not_needed),
         cmocka_unit_test(test_dropped),
     };
