@@ -38,7 +38,7 @@ struct group_export {
     int st;
     uint64_t wanted_offset, offset; /* of `chunk` */
     struct buffer chunk;
-    bool have, last;
+    bool have, last, told; /* told: the core was given a chunk, so it knows the stream */
     uint64_t used_us;
 };
 
@@ -130,7 +130,8 @@ void group_snapshot_read(struct group *g, uint64_t to, uint64_t stream, uint64_t
     if (slot < 0)
         return; /* the core asks again later */
     struct group_export *x = g->exports[slot];
-    if (x != NULL && (stream != x->stream || x->over)) {
+    bool same = x != NULL && (stream == x->stream || (stream == 0 && !x->told));
+    if (x != NULL && (!same || x->over)) {
         x->over = true;
         if (x->stream_rows != NULL && engine_export_busy(x->stream_rows))
             return;
@@ -157,7 +158,7 @@ static void export_answer(struct group *g, struct group_export *x)
     struct raft_event event = {.type = RAFT_SNAPSHOT_CHUNK};
     x->wanted = x->answer = false;
     event.chunk.to = x->to;
-    event.chunk.st = x->st;
+    event.chunk.st = x->over && x->st == 0 ? ST_AGAIN : x->st; /* another one is wanted by now */
     event.chunk.chunk = (struct raft_snapshot_chunk){
         .index = x->index,
         .index_term = x->index_term,
@@ -168,6 +169,7 @@ static void export_answer(struct group *g, struct group_export *x)
         .data = buffer_slice(&x->chunk),
     };
     x->over |= x->st != 0;
+    x->told = true;
     if (g->state == GROUP_RUNNING && !g->doomed)
         group_step(g, &event);
 }
@@ -195,12 +197,22 @@ static void export_pass(struct group *g, struct group_export *x)
         export_answer(g, x);
 }
 
+/* Nobody will ask for more of it: its follower has it, or went another way, or is gone. */
+static bool export_idle(const struct group *g, const struct group_export *x)
+{
+    uint64_t match, heard_us;
+    if (x->over || !g->leads || g->state != GROUP_RUNNING ||
+        g->shard->now_us - x->used_us >= GROUP_EXPORT_IDLE_US)
+        return true;
+    return raft_progress(g->raft, x->to, &match, &heard_us) != 0 ||
+           match >= (x->begun ? x->index : x->floor);
+}
+
 static void exports_sweep(struct group *g, bool all)
 {
     for (unsigned i = 0; i < GROUP_EXPORTS_MAX; i++) {
         struct group_export *x = g->exports[i];
-        if (x == NULL || !(x->over || all || !g->leads || g->state != GROUP_RUNNING ||
-                           g->shard->now_us - x->used_us >= GROUP_EXPORT_IDLE_US))
+        if (x == NULL || !(all || export_idle(g, x)))
             continue;
         x->over = true;
         if (x->stream_rows != NULL && engine_export_busy(x->stream_rows))

@@ -21,7 +21,7 @@
 #include "base/planted.h"
 #include "base/status.h"
 #include "node/config.h"
-#include "node/groups.h"
+#include "node/group_private.h"
 #include "node/node.h"
 #include "sim/process.h"
 #include "sim/tier.h"
@@ -479,6 +479,8 @@ static const struct process_app app = {
 
 /* --- the rig --- */
 
+static uint64_t rig_work_us; /* of the next rig: how long a work takes; 0: not long */
+
 static void rig_start(struct rig *r, uint64_t seed, unsigned processes)
 {
     memset(r, 0, sizeof(*r));
@@ -495,6 +497,7 @@ static void rig_start(struct rig *r, uint64_t seed, unsigned processes)
     for (unsigned i = 1; i <= processes; i++) {
         struct process_options options = {
             .id = i, .world = r->world, .net = r->net, .app = &app, .ctx = r};
+        options.work_mean_us = rig_work_us;
         for (unsigned g = 0; g < GROUPS; g++)
             r->id[i][g] = i * 100 + g;
         r->p[i] = process_new(&options);
@@ -703,6 +706,43 @@ static void test_eviction(void **state)
         groups_counters(host_of(&rig, i)->groups, &c);
         assert_int_equal(c.sessions_evicted, GROUPS * CLIENTS); /* by each replica */
     }
+    rig_end(&rig);
+}
+
+/* A disk that takes far longer than an election's timeout for each chunk: one stream is enough, and
+ * nothing is kept for it when it has arrived. */
+static void test_slow_snapshot(void **state)
+{
+    uint64_t sent = 0, installed = 0;
+    rig_work_us = 2000000;
+    rig_start(&rig, 4, 3);
+    rig_work_us = 0;
+    rig.often_flush = true;
+    rig.keep_bytes = 500;
+    rig_run(&rig, 3000000);
+    process_die(rig.p[3], PROCESS_KILL);
+    rig_run(&rig, 20000000);
+    rig.loading = false;
+    rig_run(&rig, 80000000); /* all is flushed */
+    assert_int_equal(process_start(rig.p[3]), 0);
+    for (unsigned i = 0; i < 100 && installed < GROUPS; i++) {
+        struct groups_counters c;
+        rig_run(&rig, 1000000);
+        groups_counters(host_of(&rig, 3)->groups, &c);
+        installed = c.snapshots_installed;
+    }
+    rig_run(&rig, 2000000);
+    rig_check(&rig);
+    verdict(&rig, 4);
+    for (unsigned i = 1; i <= 3; i++) {
+        struct groups_counters c;
+        groups_counters(host_of(&rig, i)->groups, &c);
+        sent += c.snapshots_sent;
+        for (unsigned g = 0; g < GROUPS; g++)
+            assert_true(group_snapshot_pinned(group_of(&rig, i, g)) == UINT64_MAX);
+    }
+    assert_int_equal(installed, GROUPS);
+    assert_int_equal(sent, GROUPS);
     rig_end(&rig);
 }
 
@@ -917,9 +957,9 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_quiet),    cmocka_unit_test(test_one_voter),
-        cmocka_unit_test(test_eviction), cmocka_unit_test(test_storms),
-        cmocka_unit_test(test_rotten),   cmocka_unit_test(test_wiped),
-        cmocka_unit_test(test_restored),
+        cmocka_unit_test(test_eviction), cmocka_unit_test(test_slow_snapshot),
+        cmocka_unit_test(test_storms),   cmocka_unit_test(test_rotten),
+        cmocka_unit_test(test_wiped),    cmocka_unit_test(test_restored),
     };
     if (argc > 2) { /* test_group BUG SEEDS: which seed finds it */
         planted_bug = planted_find(argv[1]);
