@@ -49,12 +49,13 @@ struct call {
     void *state;                  /* such a handler's own; free(3)d at the end */
 
     /* results */
-    uint64_t gate;       /* the shard's turn the reply has to wait for; 0: none */
-    unsigned errors;     /* error replies */
-    int status;          /* ST_COLD: run again when the keys are here */
-    bool suspended;      /* the reply comes later */
-    bool in_exec;        /* cold keys are then such that can't exist */
-    struct key cold_key; /* the first that was cold */
+    uint64_t gate;           /* the shard's turn the reply has to wait for; 0: none */
+    unsigned errors;         /* error replies */
+    int status;              /* ST_COLD: run again when the keys are here; or */
+    uint32_t count_keyspace; /* ST_AGAIN: when this one's keys are counted */
+    bool suspended;          /* the reply comes later */
+    bool in_exec;            /* cold keys are then such that can't exist */
+    struct key cold_key;     /* the first that was cold */
 };
 
 /* --- arguments --- */
@@ -118,7 +119,7 @@ void call_scan(struct call *c, const struct call_scan *scan, call_scan_fn *then)
 
 /* The number of live keys of the current database. */
 typedef void call_count_fn(struct call *c, int st, uint64_t keys, uint64_t expiring);
-void call_count(struct call *c, call_count_fn *then);
+void call_count(struct call *c, uint32_t keyspace, call_count_fn *then);
 
 /* For other things that end later: the handler returns after it, and call_resume() lets the session
  * go on once the reply is written, on the same thread. `cancel` runs when the client went away

@@ -468,8 +468,8 @@ static void on_counted(struct call *c, int st, uint64_t keys, uint64_t expiring)
     /* Whether it is known now, the command will see. */
 }
 
-/* Has the keys counted before the command runs. false: parked. */
-static bool count_first(struct session *s, const struct call *c)
+/* Has the keys counted that the command asks about, before it runs again. */
+static void count_first(struct session *s, const struct call *c)
 {
     struct call_pending *p = mem_zalloc(sizeof(*p));
     p->call = *c;
@@ -478,14 +478,14 @@ static bool count_first(struct session *s, const struct call *c)
     p->again = true;
     p->output_start = s->reply.written;
     s->pending = p;
-    call_count(&p->call, on_counted);
+    p->call.status = 0;
+    call_count(&p->call, c->count_keyspace, on_counted);
     if (p->call.suspended) {
         session_park(s, WAIT_PENDING);
-        return false;
+        return;
     }
     s->pending = NULL;
     pending_free(p);
-    return true;
 }
 
 void dispatch_resumed(struct session *s)
@@ -538,6 +538,12 @@ static bool run(struct session *s, struct call *c)
         metrics_add(&metrics_of(s)->cold_waits, 1);
         session_park(s, WAIT_FETCH);
         fetch_begin(c, on_fetched, s, &s->fetch);
+        return false;
+    }
+    if (unlikely(c->status == ST_AGAIN)) {
+        reply_truncate(c->reply, mark);
+        if (!forward_first(s))
+            count_first(s, c);
         return false;
     }
     call_finish(s, c, output_start);
@@ -596,8 +602,6 @@ static bool execute(struct session *s, struct request *q)
         }
         if (cmd->handler == cmd_exec)
             multi_keys(s, &c, &all);
-        if (cmd->handler == cmd_exec && multi_counts(s) && !count_first(s, &c))
-            return false;
     }
     if ((cmd->flags & CMD_WRITE) || (cmd->handler == cmd_exec && multi_writes(s))) {
         enum verdict verdict = admit_write(s, &c);

@@ -15,8 +15,10 @@
 #include "command/dump.h"
 #include "command/handlers.h"
 #include "command/session_private.h"
+#include "store/engine.h"
 
 #define QUEUED_COMMANDS_MAX (1u << 20)
+#define COUNT_ROUNDS_MAX    16 /* how often keys are counted for one EXEC */
 
 struct queued {
     const struct command *command;
@@ -29,8 +31,9 @@ struct multi {
     int count, cap;
     uint64_t bytes;
     bool spoiled, writes, all;
-    bool counts, counted;  /* DBSIZE is queued; the keys were counted for it */
-    struct call_key *keys; /* of all, for EXEC */
+    struct call_key *keys;      /* of all, for EXEC */
+    uint32_t counted[NODE_DBS]; /* keyspaces that DBSIZE is asked about, for EXEC */
+    unsigned counted_count, count_rounds;
     int key_count, key_cap;
 };
 
@@ -47,14 +50,6 @@ uint64_t multi_bytes(const struct session *s)
 bool multi_writes(const struct session *s)
 {
     return s->multi != NULL && s->multi->writes;
-}
-
-bool multi_counts(struct session *s)
-{
-    struct multi *m = s->multi;
-    bool first = m->counts && !m->counted && !m->spoiled;
-    m->counted = true;
-    return first;
 }
 
 /* --- the queue --- */
@@ -115,7 +110,6 @@ void multi_queue(struct session *s, struct call *c)
     m->bytes += bytes;
     m->writes |= (c->command->flags & (CMD_WRITE | CMD_KEYSPACES)) != 0;
     m->all |= (c->command->flags & CMD_ALL) != 0 || c->command->handler == cmd_dbsize;
-    m->counts |= c->command->handler == cmd_dbsize;
     reply_status(c, "QUEUED");
 }
 
@@ -179,6 +173,16 @@ static void other_db_key(struct multi *m, const struct call *c, const struct spa
     }
 }
 
+static void multi_count_add(struct multi *m, const struct spaces *at)
+{
+    if (at->fresh[at->db])
+        return; /* counted from its first key on */
+    for (unsigned i = 0; i < m->counted_count; i++)
+        if (m->counted[i] == at->id[at->db])
+            return;
+    m->counted[m->counted_count++] = at->id[at->db];
+}
+
 struct watched_keys {
     struct multi *multi;
     const struct call *call;
@@ -198,6 +202,7 @@ void multi_keys(struct session *s, struct call *c, bool *ret_all)
     for (unsigned i = 0; i < NODE_DBS; i++)
         at.id[i] = node_keyspace(c->node, i);
     m->key_count = 0;
+    m->counted_count = 0;
     watch_keys(s, watched_key_add, &(struct watched_keys){m, c, &at});
     for (int i = 0; i < m->key_count; i++)
         m->keys[i].arg = -1; /* their shards are needed, their values are not */
@@ -206,6 +211,8 @@ void multi_keys(struct session *s, struct call *c, bool *ret_all)
         int last = command_last_key(q->command, q->argc);
         for (int k = q->command->first; k > 0 && k <= last; k += q->command->step)
             multi_key_add(m, c, &at, at.db, q->argv[k]);
+        if (q->command->handler == cmd_dbsize)
+            multi_count_add(m, &at);
         if (q->command->flags & CMD_OTHER_DB)
             other_db_key(m, c, &at, q);
         spaces_follow(&at, q);
@@ -281,6 +288,25 @@ static bool all_resident(struct call *c, uint64_t *ret_longest)
             longest = r.value.len;
     }
     *ret_longest = longest;
+    return true;
+}
+
+/* The numbers that DBSIZE will say are known on all shards, or were asked for often enough: others
+ * may be writing, and make them unknown again before the shards are held. */
+static bool all_counted(struct call *c, struct multi *m)
+{
+    for (unsigned i = 0; i < m->counted_count * c->node->shards; i++) {
+        struct engine *e = node_shard(c->node, i % c->node->shards)->engine;
+        uint64_t keys, expiring;
+        c->count_keyspace = m->counted[i / c->node->shards];
+        if (engine_count_known(e, c->count_keyspace, &keys, &expiring) == 0)
+            continue;
+        if (m->count_rounds == COUNT_ROUNDS_MAX)
+            return true;
+        m->count_rounds++;
+        c->status = ST_AGAIN;
+        return false;
+    }
     return true;
 }
 
@@ -390,7 +416,7 @@ void cmd_exec(struct call *c)
         return;
     }
     uint64_t longest;
-    if (!all_resident(c, &longest))
+    if (!all_resident(c, &longest) || !all_counted(c, m))
         return;
     if (watch_broken(s, c->now_ms)) {
         multi_discard(s);

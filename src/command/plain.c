@@ -115,7 +115,7 @@ static void on_count(struct call *c, int st, uint64_t keys, uint64_t expiring)
         reply_int(c, (int64_t)keys);
 }
 
-/* EXEC had it counted before it began; its own writes are followed from there. */
+/* EXEC has it counted before it begins; its own writes are followed from there. */
 static void count_in_exec(struct call *c)
 {
     uint64_t sum = 0;
@@ -136,7 +136,7 @@ void cmd_dbsize(struct call *c)
     if (c->in_exec)
         count_in_exec(c);
     else
-        call_count(c, on_count);
+        call_count(c, node_keyspace(c->node, c->db), on_count);
 }
 
 /* --- RANDOMKEY --- */

@@ -263,9 +263,10 @@ void call_scan(struct call *c, const struct call_scan *scan, call_scan_fn *then)
     scatter_start(sc, c);
 }
 
-void call_count(struct call *c, call_count_fn *then)
+void call_count(struct call *c, uint32_t keyspace, call_count_fn *then)
 {
     struct scatter *sc = scatter_make(c, -1);
+    sc->keyspace = keyspace;
     sc->then_count = then;
     scatter_start(sc, c);
 }

@@ -259,7 +259,6 @@ uint64_t multi_bytes(const struct session *s);
 int multi_count(const struct session *s); /* -1: no MULTI */
 bool multi_writes(const struct session *s);
 /* EXEC needs the number of keys and has not had them counted yet. */
-bool multi_counts(struct session *s);
 
 /* Of files that keep something in the front: made at the first use, freed with the front. */
 void slowlog_add(struct front *f, const struct timing_item *what, const struct session *s,

@@ -278,6 +278,25 @@ static void test_flush(void **state)
                 "-ERR DB index is out of range\r\n");
 }
 
+static void test_dbsize_in_exec(void **state)
+{
+    static const char *const commands =
+        "MULTI\r\nDBSIZE\r\nSELECT 1\r\nDBSIZE\r\nSET d 1\r\nDBSIZE\r\nSELECT 0\r\nEXEC\r\n";
+    fake_expect(client, "MSET a 1 b 2\r\nSELECT 1\r\nSET c 3\r\nSELECT 0\r\n",
+                "+OK\r\n+OK\r\n+OK\r\n+OK\r\n");
+    for (unsigned unknown = 0; unknown < 4; unknown++) {
+        for (unsigned i = 0; i < node->node->shards; i++) /* made unknown again meanwhile */
+            node->shards[i].shard->engine->counts_unknown = unknown;
+        fake_expect(client, commands,
+                    "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n"
+                    "*6\r\n:2\r\n+OK\r\n:1\r\n+OK\r\n:2\r\n+OK\r\n");
+        fake_expect(client, "SELECT 1\r\nDEL d\r\nSELECT 0\r\n", "+OK\r\n:1\r\n+OK\r\n");
+    }
+    node->shards[0].shard->engine->counts_unknown = 1000; /* always: it ends all the same */
+    assert_true(contains(ask(client, "MULTI\r\nDBSIZE\r\nEXEC"),
+                         "-ERR the number of keys is not known inside this transaction"));
+}
+
 static void test_shutdown(void **state)
 {
     fake_expect(client, "SHUTDOWN foo\r\nSHUTDOWN ABORT\r\nSHUTDOWN SAVE NOSAVE\r\n",
@@ -317,6 +336,7 @@ int main(void)
         BOTH(test_save),
         BOTH(test_info),
         BOTH(test_flush),
+        BOTH(test_dbsize_in_exec),
         BOTH(test_shutdown),
         BOTH(test_debug_is_off),
     };
