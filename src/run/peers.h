@@ -16,7 +16,6 @@
  * Without a secret only loopback addresses are listened on and dialed. */
 #pragma once
 
-#include "node/env.h"
 #include "run/peer_address.h"
 #include "run/peer_link.h"
 
@@ -34,8 +33,7 @@
 
 /* A frame for one shard; whoever has it frees it. */
 struct peers_frame {
-    struct env_task task; /* the receiver's, for its way through a mailbox */
-    void *to;             /* the receiver's too */
+    struct peers_frame *next; /* of the receiver's mailbox */
     struct peers *peers;
     size_t len;
     uint8_t bytes[];

@@ -14,9 +14,11 @@
 #include "base/status.h"
 #include "command/front.h"
 #include "run/committer.h"
+#include "run/peers.h"
 #include "run/thread.h"
 
 #define TASKS_MAX           65536  /* in a mailbox; beyond, the sender parks its client */
+#define FRAMES_MAX          65536  /* from peers, beside their limit in bytes; beyond, lost */
 #define ENGINE_TURN_US      100000 /* an idle shard's engine gets a turn so often */
 #define FINISH_WORK_WAIT_US 1000
 
@@ -77,10 +79,14 @@ static int real_log_read(struct env *env, uint64_t lsn, struct buffer *scratch,
     return committer_read(of_env(env)->shared->committer, lsn, scratch, ret_record);
 }
 
-/* There are no links to peers yet: as good as lost. */
+/* The peers' thread is woken once, by send_wake(). */
 static void real_send(struct env *env, uint64_t node, struct slice frame)
 {
-    metrics_add(&of_env(env)->metrics->frames_dropped, 1);
+    struct shard_thread *t = of_env(env);
+    if (t->shared->peers != NULL && peers_send(t->shared->peers, node, frame))
+        t->sent = true;
+    else
+        metrics_add(&t->metrics->frames_dropped, 1);
 }
 
 static bool real_log_room(struct env *env, uint64_t bytes)
@@ -180,6 +186,34 @@ void shard_thread_yield(struct shard_thread *t)
     }
 }
 
+static void send_wake(struct shard_thread *t)
+{
+    if (t->sent)
+        peers_wake(t->shared->peers);
+    t->sent = false;
+}
+
+bool shard_thread_frame(struct shard_thread *t, struct peers_frame *frame)
+{
+    if (!mailbox_put(&t->frames, frame))
+        return false;
+    loop_wake(t->loop);
+    return true;
+}
+
+static void take_frames(struct shard_thread *t, bool use)
+{
+    struct peers_frame *next;
+    for (struct peers_frame *frame = mailbox_take(&t->frames); frame != NULL; frame = next) {
+        next = frame->next;
+        if (use && t->live && t->shared->frame != NULL) {
+            t->shared->frame(t, slice_make(frame->bytes, frame->len));
+            shard_thread_yield(t);
+        }
+        peers_frame_free(frame);
+    }
+}
+
 static void run_tasks(struct shard_thread *t)
 {
     if (t->pending == NULL)
@@ -202,8 +236,9 @@ static bool sync_moved(const struct shard_thread *t)
 static bool nothing_to_do(void *ctx)
 {
     const struct shard_thread *t = ctx;
-    return mailbox_empty(&t->tasks) && (!t->live || mailbox_empty(&t->owner.finished)) &&
-           !sync_moved(t) && !(t->live && shard_held(t->shard)) &&
+    return mailbox_empty(&t->tasks) && mailbox_empty(&t->frames) &&
+           (!t->live || mailbox_empty(&t->owner.finished)) && !sync_moved(t) &&
+           !(t->live && shard_held(t->shard)) &&
            !atomic_load_explicit(&t->stop, memory_order_seq_cst);
 }
 
@@ -269,12 +304,15 @@ static void turn(struct shard_thread *t)
     loop_wait(t->loop, sleep_us(t), nothing_to_do, t);
     turn_begin(t);
     run_tasks(t);
+    take_frames(t, true);
     if (t->live)
         executor_finish(&t->owner);
     loop_dispatch(t->loop);
     conn_run_all(t);
     loop_fire_timers(t->loop);
+    send_wake(t); /* they send while this thread writes its log */
     turn_end(t);
+    send_wake(t);
     conn_flush_all(t);
     loop_submit(t->loop);
 }
@@ -314,6 +352,7 @@ int shard_thread_create(struct shard_thread_shared *shared, unsigned id,
     t->loop = loop;
     t->metrics = &shared->node->metrics[id];
     t->tasks = mailbox_make(struct env_task, next, TASKS_MAX);
+    t->frames = mailbox_make(struct peers_frame, next, FRAMES_MAX);
     t->tick.fire = on_tick;
     executor_owner_init(&t->owner, shared->executor, owner_wake);
     conn_set_init(&t->conns);
@@ -410,6 +449,7 @@ void shard_thread_stop(struct shard_thread *t)
     loop_wake(t->loop);
     pthread_join(t->thread, NULL);
     t->started = false;
+    take_frames(t, false);
 }
 
 void shard_thread_free(struct shard_thread *t)

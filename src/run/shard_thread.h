@@ -22,11 +22,16 @@
 
 #define LISTENERS_MAX 16
 
+struct peers_frame;
+
 /* What the threads of a server share; outlives them. */
 struct shard_thread_shared {
     struct node *node;
     struct committer *committer; /* NULL: memory only, or not yet recovered */
     struct executor *executor;
+    struct peers *peers; /* NULL: no other nodes; what is sent to one is lost */
+    /* A frame from a peer with messages for groups of this shard; inside a turn. NULL: dropped. */
+    void (*frame)(struct shard_thread *t, struct slice frame);
     struct shard_thread *threads[NODE_SHARDS_MAX];
     unsigned count;
     atomic_uint clients;                   /* connected, all threads */
@@ -46,12 +51,14 @@ struct shard_thread {
     struct executor_owner owner;
     struct mailbox tasks;
     struct env_task *pending; /* taken out, not yet run */
+    struct mailbox frames;    /* from peers */
     struct conn_set conns;
     struct loop_listener listeners[LISTENERS_MAX];
     unsigned listener_count, id;
     bool live;        /* the shard may be touched */
     bool engine_busy; /* wants another turn soon */
     bool started;
+    bool sent; /* to peers, who may not be awake yet */
     atomic_bool stop;
     _Atomic uint64_t flushed_lsn;    /* of the engine, published at each turn's end */
     uint64_t synced_lsn;             /* told to the shard */
@@ -85,6 +92,10 @@ void shard_thread_yield(struct shard_thread *t);
 /* Runs fn on the thread, between commands; from any thread. Waits until it has run. */
 void shard_thread_call(struct shard_thread *t, void (*fn)(struct shard_thread *t, void *ctx),
                        void *ctx);
+/* From any thread: `frame` will be given to shared->frame and freed. false: too much waits there,
+ * the frame is the caller's still. */
+bool shard_thread_frame(struct shard_thread *t, struct peers_frame *frame);
 void shard_thread_go_live(struct shard_thread *t);
-void shard_thread_stop(struct shard_thread *t); /* ends the loop and joins the thread */
+/* Ends the loop and joins the thread; the peers are stopped before, and freed behind it. */
+void shard_thread_stop(struct shard_thread *t);
 void shard_thread_free(struct shard_thread *t); /* closes all, the front too; not the shard */

@@ -40,7 +40,7 @@ struct endpoint {
     uint64_t stream_link;
 };
 
-static bool endpoint_frame(void *ctx, unsigned shard, struct peers_frame *frame)
+static inline bool endpoint_frame(void *ctx, unsigned shard, struct peers_frame *frame)
 {
     struct endpoint *e = ctx;
     pthread_mutex_lock(&e->lock);
@@ -58,12 +58,12 @@ static bool endpoint_frame(void *ctx, unsigned shard, struct peers_frame *frame)
     return true;
 }
 
-static void endpoint_text(char to[64], struct slice bytes)
+static inline void endpoint_text(char to[64], struct slice bytes)
 {
     snprintf(to, 64, "%.*s", (int)bytes.len, (const char *)bytes.data);
 }
 
-static void endpoint_datagram(void *ctx, const struct peer_address *from, struct slice bytes)
+static inline void endpoint_datagram(void *ctx, const struct peer_address *from, struct slice bytes)
 {
     struct endpoint *e = ctx;
     pthread_mutex_lock(&e->lock);
@@ -73,8 +73,8 @@ static void endpoint_datagram(void *ctx, const struct peer_address *from, struct
     pthread_mutex_unlock(&e->lock);
 }
 
-static void endpoint_stream(void *ctx, uint64_t link, const struct peer_address *from,
-                            struct slice bytes)
+static inline void endpoint_stream(void *ctx, uint64_t link, const struct peer_address *from,
+                                   struct slice bytes)
 {
     struct endpoint *e = ctx;
     pthread_mutex_lock(&e->lock);
@@ -84,7 +84,7 @@ static void endpoint_stream(void *ctx, uint64_t link, const struct peer_address 
     pthread_mutex_unlock(&e->lock);
 }
 
-static void endpoint_link(void *ctx, uint64_t node, bool up)
+static inline void endpoint_link(void *ctx, uint64_t node, bool up)
 {
     struct endpoint *e = ctx;
     pthread_mutex_lock(&e->lock);
@@ -92,8 +92,8 @@ static void endpoint_link(void *ctx, uint64_t node, bool up)
     pthread_mutex_unlock(&e->lock);
 }
 
-static void endpoint_refused(void *ctx, uint64_t node, const struct peer_address *address,
-                             enum handshake_refusal why, bool by_peer)
+static inline void endpoint_refused(void *ctx, uint64_t node, const struct peer_address *address,
+                                    enum handshake_refusal why, bool by_peer)
 {
     struct endpoint *e = ctx;
     pthread_mutex_lock(&e->lock);
@@ -104,7 +104,7 @@ static void endpoint_refused(void *ctx, uint64_t node, const struct peer_address
 }
 
 /* Of node n, in its first life; tests change what they like before endpoint_start(). */
-static struct peers_options endpoint_options(struct endpoint *e, uint64_t n)
+static inline struct peers_options endpoint_options(struct endpoint *e, uint64_t n)
 {
     struct peers_options o = peers_options_default();
     memset(e, 0, sizeof(*e));
@@ -125,7 +125,7 @@ static struct peers_options endpoint_options(struct endpoint *e, uint64_t n)
     return o;
 }
 
-static void endpoint_start(struct endpoint *e, const struct peers_options *options)
+static inline void endpoint_start(struct endpoint *e, const struct peers_options *options)
 {
     char error[PEERS_ERROR_BYTES] = "";
     e->id = options->self;
@@ -135,7 +135,7 @@ static void endpoint_start(struct endpoint *e, const struct peers_options *optio
     CHECK(st == 0);
 }
 
-static void endpoint_free_frames(struct endpoint *e)
+static inline void endpoint_free_frames(struct endpoint *e)
 {
     pthread_mutex_lock(&e->lock);
     for (unsigned i = 0; i < FRAMES_KEPT; i++) {
@@ -146,7 +146,7 @@ static void endpoint_free_frames(struct endpoint *e)
     pthread_mutex_unlock(&e->lock);
 }
 
-static void endpoint_stop(struct endpoint *e)
+static inline void endpoint_stop(struct endpoint *e)
 {
     peers_stop(e->peers);
     endpoint_free_frames(e);
@@ -155,7 +155,7 @@ static void endpoint_stop(struct endpoint *e)
     pthread_mutex_destroy(&e->lock);
 }
 
-static struct peer_address loopback(unsigned port)
+static inline struct peer_address loopback(unsigned port)
 {
     char text[32];
     struct peer_address a;
@@ -164,13 +164,13 @@ static struct peer_address loopback(unsigned port)
     return a;
 }
 
-static void endpoint_knows(struct endpoint *e, uint64_t node, unsigned port)
+static inline void endpoint_knows(struct endpoint *e, uint64_t node, unsigned port)
 {
     struct peer_address at = loopback(port);
     peers_set(e->peers, node, &at);
 }
 
-static struct peers_counters endpoint_counters(struct endpoint *e)
+static inline struct peers_counters endpoint_counters(struct endpoint *e)
 {
     struct peers_counters c;
     peers_counters(e->peers, &c);
@@ -188,7 +188,7 @@ static struct peers_counters endpoint_counters(struct endpoint *e)
         assert_true(waited_ms <= WAIT_MS);                       \
     } while (0)
 
-static unsigned locked(struct endpoint *e, const unsigned *counter)
+static inline unsigned locked(struct endpoint *e, const unsigned *counter)
 {
     pthread_mutex_lock(&e->lock);
     unsigned n = *counter;
@@ -199,8 +199,8 @@ static unsigned locked(struct endpoint *e, const unsigned *counter)
 /* --- frames --- */
 
 /* From node to node, one message for each of these groups; `padding` bytes in each. */
-static struct slice make_frame(struct frame_writer *w, uint64_t from, uint64_t to,
-                               const uint32_t *groups, unsigned count, size_t padding)
+static inline struct slice make_frame(struct frame_writer *w, uint64_t from, uint64_t to,
+                                      const uint32_t *groups, unsigned count, size_t padding)
 {
     struct frame_head head = {.version = WIRE_VERSION, .cluster = CLUSTER, .from = from, .to = to};
     BUFFER_AUTO struct buffer entry = {0};
@@ -230,13 +230,13 @@ struct hand {
     struct sealed send, receive;
 };
 
-static bool hand_write(struct hand *h, const void *data, size_t len)
+static inline bool hand_write(struct hand *h, const void *data, size_t len)
 {
     return send(h->fd, data, len, MSG_NOSIGNAL) == (ssize_t)len;
 }
 
 /* false: the other side has closed, or said nothing for long. */
-static bool hand_read(struct hand *h, void *data, size_t len)
+static inline bool hand_read(struct hand *h, void *data, size_t len)
 {
     for (size_t at = 0; at < len;) {
         struct pollfd p = {.fd = h->fd, .events = POLLIN};
@@ -248,7 +248,7 @@ static bool hand_read(struct hand *h, void *data, size_t len)
     return true;
 }
 
-static void hand_connect(struct hand *h, unsigned port)
+static inline void hand_connect(struct hand *h, unsigned port)
 {
     struct peer_address to = loopback(port);
     memset(h, 0, sizeof(*h));
@@ -256,7 +256,7 @@ static void hand_connect(struct hand *h, unsigned port)
     CHECK(connect(h->fd, (struct sockaddr *)&to.at, to.len) == 0);
 }
 
-static void hand_keys(struct hand *h)
+static inline void hand_keys(struct hand *h)
 {
     peer_mac_init_key(&h->send_mac, h->shake.send_key);
     peer_mac_init_key(&h->receive_mac, h->shake.receive_key);
@@ -265,8 +265,8 @@ static void hand_keys(struct hand *h)
 }
 
 /* Dials and shakes hands as the node `id`. false: refused, ->shake says why. */
-static bool hand_dial(struct hand *h, unsigned port, const struct handshake_id *id, uint64_t to,
-                      const char *secret)
+static inline bool hand_dial(struct hand *h, unsigned port, const struct handshake_id *id,
+                             uint64_t to, const char *secret)
 {
     uint8_t nonce[HANDSHAKE_NONCE_BYTES] = {1}, message[HANDSHAKE_BYTES], reply[HANDSHAKE_BYTES];
     bool has_reply;
@@ -284,7 +284,7 @@ static bool hand_dial(struct hand *h, unsigned port, const struct handshake_id *
 }
 
 /* Accepts on a listening socket, and shakes hands. */
-static bool hand_accept(struct hand *h, int listener, const struct handshake_id *id)
+static inline bool hand_accept(struct hand *h, int listener, const struct handshake_id *id)
 {
     uint8_t nonce[HANDSHAKE_NONCE_BYTES] = {2}, message[HANDSHAKE_BYTES], reply[HANDSHAKE_BYTES];
     bool has_reply;
@@ -308,7 +308,7 @@ static bool hand_accept(struct hand *h, int listener, const struct handshake_id 
     return true;
 }
 
-static int hand_listen(unsigned *ret_port, int receive_bytes)
+static inline int hand_listen(unsigned *ret_port, int receive_bytes)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -322,8 +322,8 @@ static int hand_listen(unsigned *ret_port, int receive_bytes)
 }
 
 /* A record, sealed; the caller frees it. */
-static uint8_t *hand_record(struct hand *h, enum sealed_kind kind, struct slice payload,
-                            size_t *ret_len)
+static inline uint8_t *hand_record(struct hand *h, enum sealed_kind kind, struct slice payload,
+                                   size_t *ret_len)
 {
     uint8_t *record = mem_alloc(SEALED_OVERHEAD_BYTES + payload.len);
     if (payload.len > 0)
@@ -333,7 +333,7 @@ static uint8_t *hand_record(struct hand *h, enum sealed_kind kind, struct slice 
     return record;
 }
 
-static void hand_send(struct hand *h, enum sealed_kind kind, struct slice payload)
+static inline void hand_send(struct hand *h, enum sealed_kind kind, struct slice payload)
 {
     size_t len;
     uint8_t *record = hand_record(h, kind, payload, &len);
@@ -342,7 +342,7 @@ static void hand_send(struct hand *h, enum sealed_kind kind, struct slice payloa
 }
 
 /* The next record's kind; 0: the other side has closed. Payloads are thrown away. */
-static unsigned hand_receive(struct hand *h)
+static inline unsigned hand_receive(struct hand *h)
 {
     BUFFER_AUTO struct buffer bytes = {0};
     size_t len;
@@ -359,7 +359,7 @@ static unsigned hand_receive(struct hand *h)
 }
 
 /* Whether the other side closes, whatever it sends before. */
-static bool hand_closed(struct hand *h)
+static inline bool hand_closed(struct hand *h)
 {
     char data[4096];
     for (;;) {

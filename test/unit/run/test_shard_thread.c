@@ -10,6 +10,8 @@
 #include "base/check.h"
 #include "command/front.h"
 #include "node/config.h"
+#include "node/metrics.h"
+#include "run/peers_fixture.h"
 #include "run/shard_thread.h"
 
 #define SHARDS     3
@@ -199,12 +201,80 @@ static void test_post_runs_on_the_other_thread(void **state)
     assert_int_equal(atomic_load(&visit.ran_on), 3);
 }
 
+/* --- frames between nodes: from a shard's env to the shards of another node --- */
+
+static struct endpoint far;
+static atomic_uint frames_seen;
+
+static bool to_shard(void *ctx, unsigned shard, struct peers_frame *frame)
+{
+    return shard_thread_frame(shared.threads[shard], frame);
+}
+
+static void on_frame(struct shard_thread *t, struct slice bytes)
+{
+    struct frame f;
+    struct raft_message m;
+    CHECK(frame_parse(bytes, CLUSTER, 1, NULL, &f) == 0);
+    for (; frame_next(&f, NULL, &m) == 0; atomic_fetch_add(&frames_seen, 1))
+        CHECK(m.group % SHARDS == t->id && pthread_equal(pthread_self(), t->thread));
+}
+
+static void send_some(struct shard_thread *t, void *ctx)
+{
+    struct frame_writer w = {0};
+    for (uint32_t i = 0; i < 10; i++)
+        t->env.ops->send(&t->env, 2, make_frame(&w, 1, 2, &t->id, 1, i));
+    frame_writer_free(&w);
+}
+
+static void test_frames_go_out_and_come_in(void **state)
+{
+    struct endpoint here;
+    struct peers_options here_options = endpoint_options(&here, 1);
+    struct peers_options far_options = endpoint_options(&far, 2);
+    const uint32_t groups[] = {0, 1, 2, 3, 4, 5, 9};
+    shard_thread_call(shared.threads[0], send_some, NULL); /* there are no peers: lost */
+    assert_int_equal(metrics_read(&shared.threads[0]->metrics->frames_dropped), 10);
+    here_options.shards = SHARDS;
+    here_options.handlers.frame = to_shard;
+    endpoint_start(&here, &here_options);
+    endpoint_start(&far, &far_options);
+    endpoint_knows(&here, 2, peers_port(far.peers));
+    endpoint_knows(&far, 1, peers_port(here.peers));
+    WAIT_UNTIL(endpoint_counters(&here).links_out == 1 && endpoint_counters(&far).links_out == 1);
+    for (unsigned i = 0; i < SHARDS; i++)
+        shard_thread_stop(shared.threads[i]);
+    shared.peers = here.peers; /* as at a start, before the threads */
+    shared.frame = on_frame;
+    for (unsigned i = 0; i < SHARDS; i++) {
+        atomic_store(&shared.threads[i]->stop, false);
+        assert_int_equal(shard_thread_start(shared.threads[i]), 0);
+        shard_thread_call(shared.threads[i], send_some, NULL);
+    }
+    WAIT_UNTIL(locked(&far, &far.frames) == 10 * SHARDS);
+    struct frame_writer w = {0};
+    for (unsigned i = 0; i < 100; i++)
+        assert_true(
+            peers_send(far.peers, 1, make_frame(&w, 2, 1, groups, ARRAY_SIZE(groups), 100)));
+    peers_wake(far.peers);
+    frame_writer_free(&w);
+    WAIT_UNTIL(atomic_load(&frames_seen) == 100 * ARRAY_SIZE(groups));
+    endpoint_stop(&far);
+    peers_stop(here.peers);
+    for (unsigned i = 0; i < SHARDS; i++)
+        shard_thread_stop(shared.threads[i]);
+    shared.peers = NULL;
+    endpoint_stop(&here);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hold_that_ended_unseen),
         cmocka_unit_test(test_claims_on_all_shards_all_get_their_turn),
         cmocka_unit_test(test_post_runs_on_the_other_thread),
+        cmocka_unit_test(test_frames_go_out_and_come_in), /* the last: threads are stopped then */
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
