@@ -323,6 +323,9 @@ static int check_text(unsigned index, struct slice text)
         return ST_INVALID;
     if (index == CONFIG_INDEX_password && config_is_hash(text))
         return check_hash(text);
+    if (index == CONFIG_INDEX_cluster_secret && text.len > 0 &&
+        text.len < CONFIG_CLUSTER_SECRET_BYTES_MIN)
+        return ST_INVALID;
     if (index == CONFIG_INDEX_node_id) {
         for (size_t i = 0; i < text.len; i++)
             if (!isalnum(text.data[i]) && strchr("._-", text.data[i]) == NULL)
@@ -507,7 +510,8 @@ static void allowed_enum(const struct config_row *row, char *out, size_t bytes)
 
 static const char *text_rule(unsigned index)
 {
-    return index == CONFIG_INDEX_node_id    ? " of letters, digits, '.', '_' and '-'"
+    return index == CONFIG_INDEX_node_id          ? " of letters, digits, '.', '_' and '-'"
+           : index == CONFIG_INDEX_cluster_secret ? ", but not of 1 to 15"
            : index == CONFIG_INDEX_password ? "; what begins with $argon2 is taken for a hash and "
                                               "has to be a whole one: argon2id, at most 256 MiB "
                                               "and 16 passes"

@@ -23,6 +23,8 @@
 #define CONFIG_VALUE_BYTES_MAX 2048
 #define CONFIG_FILE_BYTES_MAX  (1u << 20)
 #define CONFIG_NAME_BYTES_MAX  64
+/* Of cluster-secret: who hears nodes talk may try shorter ones at leisure. */
+#define CONFIG_CLUSTER_SECRET_BYTES_MIN 16
 
 enum config_fsync { FSYNC_ALWAYS, FSYNC_EVERYSEC, FSYNC_NEVER };
 enum config_debug { DEBUG_NOBODY, DEBUG_LOCAL, DEBUG_EVERYBODY };

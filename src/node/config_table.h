@@ -17,6 +17,25 @@
     X(TEXT, address, "address", "bind", "127.0.0.1 -::1", 1, 1024, NULL, START,                    \
       "addresses to listen on, separated by spaces; * for all; one with a leading - may be "       \
       "missing")                                                                                   \
+    X(INT, peer_port, "peer-port", NULL, "7401", 0, 65535, NULL, START,                            \
+      "port for other nodes, TCP and UDP; 0 lets the system choose one")                           \
+    X(TEXT, peer_address, "peer-address", NULL, "", 0, 1024, NULL, START,                          \
+      "addresses to listen on for other nodes, as in address; empty: all with a cluster-secret, "  \
+      "else only those of this machine")                                                           \
+    X(SECRET, cluster_secret, "cluster-secret", NULL, "", 0, 512, NULL, START,                     \
+      "what the nodes of a cluster prove themselves with, the same on all; empty: nodes on other " \
+      "machines are neither heard nor called")                                                     \
+    X(TEXT, cluster_secret_file, "cluster-secret-file", NULL, "", 0, 1024, NULL, START,            \
+      "file whose first line is the cluster-secret; empty: none")                                  \
+    X(BYTES, peer_output_bytes_max, "peer-output-bytes-max", NULL, "32mb", 1 << 20, INT64_MAX,     \
+      NULL, START,                                                                                 \
+      "messages that wait to be sent to one node; more are dropped, and sent again by Raft later") \
+    X(BYTES, peer_input_bytes_max, "peer-input-bytes-max", NULL, "64mb", 1 << 20, INT64_MAX, NULL, \
+      START,                                                                                       \
+      "messages from nodes that wait for the shards; beyond it nodes are not read until half of "  \
+      "them are taken")                                                                            \
+    X(MILLIS, peer_timeout, "peer-timeout", NULL, "10000", 100, 600000, NULL, START,               \
+      "close a link to a node that takes nothing or does not answer for so long")                  \
     X(TEXT, data_dir, "data-dir", "dir", "./torc-data", 1, 1024, NULL, START,                      \
       "directory of the commit log, the cold tier and the node's identity")                        \
     X(TEXT, node_id, "node-id", NULL, "", 0, 64, NULL, BIRTH,                                      \

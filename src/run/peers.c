@@ -295,11 +295,11 @@ static int options_check(struct peers_options *o, char error[PEERS_ERROR_BYTES])
         o->addresses = o->secret.len > 0 ? EVERYWHERE : LOOPBACK;
     CHECK(o->shards > 0 && o->shards <= PEERS_SHARDS_MAX);
     CHECK(o->self.node != 0 && o->self.boot != 0 && o->self.process != 0);
-    if (o->secret.len == 0 || o->secret.len >= PEERS_SECRET_BYTES_MIN)
+    if (o->secret.len == 0 || o->secret.len >= CONFIG_CLUSTER_SECRET_BYTES_MIN)
         return 0;
     snprintf(error, PEERS_ERROR_BYTES,
              "the cluster secret is too short: it needs at least %d bytes, best random ones",
-             PEERS_SECRET_BYTES_MIN);
+             CONFIG_CLUSTER_SECRET_BYTES_MIN);
     return ST_INVALID;
 }
 

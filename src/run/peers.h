@@ -16,6 +16,7 @@
  * Without a secret only loopback addresses are listened on and dialed. */
 #pragma once
 
+#include "node/config.h"
 #include "run/peer_address.h"
 #include "run/peer_link.h"
 
@@ -24,12 +25,10 @@
 #define PEERS_PENDING_MAX                                                  \
     128 /* accepted links that have not proved themselves; the oldest goes \
          */
-#define PEERS_ERROR_BYTES  512
-#define PEERS_DATAGRAM_MAX DATAGRAM_BYTES_MAX
-#define PEERS_SHARDS_MAX   64
-/* Shorter secrets are refused: who hears a handshake may try them at leisure. */
-#define PEERS_SECRET_BYTES_MIN 16
-#define PEERS_ADDRESSES_MAX    16 /* listened on */
+#define PEERS_ERROR_BYTES   512
+#define PEERS_DATAGRAM_MAX  DATAGRAM_BYTES_MAX
+#define PEERS_SHARDS_MAX    64
+#define PEERS_ADDRESSES_MAX 16 /* listened on */
 
 /* A frame for one shard; whoever has it frees it. */
 struct peers_frame {
@@ -56,7 +55,7 @@ struct peers_handlers {
 
 struct peers_options {
     struct handshake_id self;
-    struct slice secret; /* empty, or at least PEERS_SECRET_BYTES_MIN */
+    struct slice secret; /* empty, or at least CONFIG_CLUSTER_SECRET_BYTES_MIN */
     const char *addresses;
     unsigned port;           /* TCP and UDP; 0: one that is free */
     const char *port_option; /* what an error calls it */
@@ -69,6 +68,10 @@ struct peers_options {
 };
 /* All but self, addresses, shards and handlers. */
 struct peers_options peers_options_default(void);
+/* The same, with what the settings say. The secret may come out of a file, and then stands in
+ * `secret`; wipe it when the peers are started. ST_INVALID: what is wrong stands in error. */
+int peers_options_from(const struct settings *s, struct buffer *secret,
+                       struct peers_options *ret_options, char error[PEERS_ERROR_BYTES]);
 
 /* ST_INVALID, ST_EXISTS: what is wrong stands in error. Secret and addresses need not live on. */
 int peers_start(const struct peers_options *options, struct peers **ret_peers,

@@ -593,6 +593,57 @@ static void test_start_refuses(void **state)
     endpoint_stop(&a);
 }
 
+static void write_file(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    fclose(f);
+}
+
+static int set(struct settings *s, const char *name, const char *value)
+{
+    char error[CONFIG_ERROR_BYTES];
+    int index = config_find(slice_str(name));
+    assert_true(index >= 0);
+    return config_set(s, (unsigned)index, slice_str(value), FROM_FLAG, error);
+}
+
+static void test_settings(void **state)
+{
+    BUFFER_AUTO struct buffer secret = {0};
+    char error[PEERS_ERROR_BYTES], path[] = "/tmp/torc-secret-XXXXXX";
+    struct settings *s = settings_new();
+    struct peers_options o;
+    assert_int_equal(peers_options_from(s, &secret, &o, error), 0);
+    assert_int_equal(o.port, 7401);
+    assert_int_equal(o.secret.len, 0);
+    assert_int_equal(o.limits.output_bytes_max, 32 << 20);
+    assert_int_equal(o.limits.idle_ms_max, 10000);
+    assert_int_equal(set(s, "cluster-secret", "fifteen bytes!!"), ST_INVALID);
+    close(mkstemp(path));
+    assert_int_equal(set(s, "cluster-secret-file", path), 0);
+    assert_int_equal(set(s, "peer-port", "7"), 0);
+    write_file(path, "too short\n");
+    assert_int_equal(peers_options_from(s, &secret, &o, error), ST_INVALID);
+    assert_non_null(strstr(error, "too short"));
+    write_file(path, "a secret of sixteen or more\nanother line\n");
+    assert_int_equal(peers_options_from(s, &secret, &o, error), 0);
+    assert_true(slice_equal(o.secret, slice_str("a secret of sixteen or more")));
+    assert_int_equal(o.port, 7);
+    assert_int_equal(set(s, "cluster-secret", "sixteen bytes !!"), 0);
+    assert_int_equal(peers_options_from(s, &secret, &o, error), ST_INVALID);
+    assert_int_equal(set(s, "cluster-secret-file", ""), 0);
+    assert_int_equal(peers_options_from(s, &secret, &o, error), 0);
+    assert_true(slice_equal(o.secret, slice_str("sixteen bytes !!")));
+    unlink(path);
+    assert_int_equal(set(s, "cluster-secret", ""), 0);
+    assert_int_equal(set(s, "cluster-secret-file", path), 0);
+    assert_int_equal(peers_options_from(s, &secret, &o, error), ST_INVALID);
+    assert_non_null(strstr(error, "No such file"));
+    settings_unref(s);
+}
+
 static void test_addresses(void **state)
 {
     static const struct {
@@ -638,6 +689,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_settings),
         cmocka_unit_test(test_start_refuses),
         cmocka_unit_test(test_exchange),
         cmocka_unit_test(test_sent_early),
