@@ -278,8 +278,8 @@ static void stand(struct peer_link *link)
 static void take_keys(struct peer_link *link)
 {
     struct handshake *h = &link->handshake;
-    peer_mac_init_key(&link->send_mac, h->send_key);
-    peer_mac_init_key(&link->receive_mac, h->receive_key);
+    peer_mac_init_link(&link->send_mac, h->send_key);
+    peer_mac_init_link(&link->receive_mac, h->receive_key);
     explicit_bzero(h->send_key, sizeof(h->send_key));
     explicit_bzero(h->receive_key, sizeof(h->receive_key));
     link->send = (struct sealed){.mac = &link->send_mac.mac};

@@ -3,8 +3,13 @@
 #include <sodium.h>
 
 #include "base/check.h"
+#include "wire/sealed.h"
 
 _Static_assert(DATAGRAM_MAC_BYTES >= crypto_generichash_BYTES_MIN, "a tag of BLAKE2b");
+_Static_assert(DATAGRAM_MAC_BYTES == crypto_onetimeauth_BYTES, "a tag of Poly1305");
+_Static_assert(PEER_MAC_KEY_BYTES == crypto_stream_chacha20_KEYBYTES, "a key of ChaCha20");
+_Static_assert(SEALED_HEADER_BYTES - SEALED_COUNTER_AT == crypto_stream_chacha20_NONCEBYTES,
+               "the counter is the nonce");
 _Static_assert(PEER_MAC_KEY_BYTES <= crypto_generichash_KEYBYTES_MAX, "a key of BLAKE2b");
 
 static void compute(const struct datagram_mac *mac, struct slice bytes,
@@ -38,10 +43,21 @@ void peer_mac_init_handshake(struct peer_mac *m, struct slice secret)
     init(m, "torc peer handshakes, version 1", secret);
 }
 
-void peer_mac_init_key(struct peer_mac *m, const uint8_t key[PEER_MAC_KEY_BYTES])
+static void compute_link(const struct datagram_mac *mac, struct slice record,
+                         uint8_t ret_tag[DATAGRAM_MAC_BYTES])
+{
+    const struct peer_mac *m = container_of(mac, struct peer_mac, mac);
+    uint8_t once[crypto_onetimeauth_KEYBYTES];
+    CHECK(record.len >= SEALED_HEADER_BYTES);
+    crypto_stream_chacha20(once, sizeof(once), record.data + SEALED_COUNTER_AT, m->key);
+    crypto_onetimeauth(ret_tag, record.data, record.len, once);
+    sodium_memzero(once, sizeof(once));
+}
+
+void peer_mac_init_link(struct peer_mac *m, const uint8_t key[PEER_MAC_KEY_BYTES])
 {
     CHECK(sodium_init() >= 0);
-    m->mac.compute = compute;
+    m->mac.compute = compute_link;
     memcpy(m->key, key, sizeof(m->key));
 }
 

@@ -18,5 +18,6 @@ struct peer_mac {
  * have nothing to do with one another. */
 void peer_mac_init(struct peer_mac *m, struct slice secret);           /* of datagrams */
 void peer_mac_init_handshake(struct peer_mac *m, struct slice secret); /* of links' handshakes */
-void peer_mac_init_key(struct peer_mac *m, const uint8_t key[PEER_MAC_KEY_BYTES]);
+/* Of one direction of a link: for records only, each sealed once. */
+void peer_mac_init_link(struct peer_mac *m, const uint8_t key[PEER_MAC_KEY_BYTES]);
 void peer_mac_wipe(struct peer_mac *m);

@@ -17,7 +17,7 @@ void sealed_close(struct sealed *s, uint8_t *record, enum sealed_kind kind, size
     CHECK(payload_len <= SEALED_PAYLOAD_MAX);
     bytes_put_u32(record, (uint32_t)payload_len);
     bytes_put_u32(record + 4, kind);
-    bytes_put_u64(record + 8, ++s->counter);
+    bytes_put_u64(record + SEALED_COUNTER_AT, ++s->counter);
     size_t len = SEALED_HEADER_BYTES + payload_len;
     s->mac->compute(s->mac, slice_make(record, len), record + len);
 }
@@ -47,7 +47,7 @@ int sealed_open(struct sealed *s, struct slice record, struct wire_refusals *ref
     s->mac->compute(s->mac, slice_make(record.data, len), tag);
     if (!datagram_tag_equal(tag, record.data + len))
         return wire_refuse(refusals, WIRE_REFUSED_MAC, ST_DENIED);
-    if (bytes_get_u64(record.data + 8) != s->counter + 1)
+    if (bytes_get_u64(record.data + SEALED_COUNTER_AT) != s->counter + 1)
         return wire_refuse(refusals, WIRE_REFUSED_REPLAY, ST_DENIED);
     if (record.data[5] != 0 || record.data[6] != 0 || record.data[7] != 0)
         return wire_refuse(refusals, WIRE_REFUSED_FLAGS, ST_PROTOCOL);

@@ -13,6 +13,7 @@
 #include "wire/frame.h"
 
 #define SEALED_HEADER_BYTES   16
+#define SEALED_COUNTER_AT     8 /* in the header, to its end: a MAC may rest on it as a nonce */
 #define SEALED_OVERHEAD_BYTES (SEALED_HEADER_BYTES + DATAGRAM_MAC_BYTES)
 #define SEALED_PAYLOAD_MAX    (FRAME_HEADER_BYTES + FRAME_BYTES_MAX)
 

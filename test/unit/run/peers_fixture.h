@@ -258,8 +258,8 @@ static inline void hand_connect(struct hand *h, unsigned port)
 
 static inline void hand_keys(struct hand *h)
 {
-    peer_mac_init_key(&h->send_mac, h->shake.send_key);
-    peer_mac_init_key(&h->receive_mac, h->shake.receive_key);
+    peer_mac_init_link(&h->send_mac, h->shake.send_key);
+    peer_mac_init_link(&h->receive_mac, h->shake.receive_key);
     h->send = (struct sealed){.mac = &h->send_mac.mac};
     h->receive = (struct sealed){.mac = &h->receive_mac.mac};
 }

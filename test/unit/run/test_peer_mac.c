@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "run/peer_mac.h"
 #include "wire/frame.h"
+#include "wire/sealed.h"
 
 static void tag(const char *secret, const char *text, uint8_t ret_tag[DATAGRAM_MAC_BYTES])
 {
@@ -61,12 +62,36 @@ static void test_seals(void **state)
     assert_int_equal(datagram_open(packet, &theirs.mac, NULL, &d), ST_DENIED);
 }
 
+/* Computed in Python from RFC 8439's description: ChaCha20 with the counter as the nonce, then
+ * Poly1305. */
+static void test_link(void **state)
+{
+    static const uint8_t expected[DATAGRAM_MAC_BYTES] = {0x87, 0x79, 0xdd, 0xbc, 0x7a, 0x25,
+                                                         0xb2, 0x80, 0x12, 0x5b, 0x5b, 0xe8,
+                                                         0x83, 0xf4, 0xa2, 0x86};
+    uint8_t key[PEER_MAC_KEY_BYTES], record[SEALED_OVERHEAD_BYTES + 5];
+    struct peer_mac m;
+    for (unsigned i = 0; i < sizeof(key); i++)
+        key[i] = (uint8_t)i;
+    peer_mac_init_link(&m, key);
+    struct sealed s = {.mac = &m.mac, .counter = 6};
+    for (int i = 0; i < 2; i++) {
+        memcpy(record + SEALED_HEADER_BYTES, "hello", 5);
+        sealed_close(&s, record, SEALED_FRAME, 5);
+        if (i == 0)
+            assert_memory_equal(record + sizeof(record) - 16, expected, 16);
+        else
+            assert_memory_not_equal(record + sizeof(record) - 16, expected, 16);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden),
         cmocka_unit_test(test_differ),
         cmocka_unit_test(test_seals),
+        cmocka_unit_test(test_link),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -341,7 +341,7 @@ static void test_without_secret_nothing_is_parsed(void **state)
     message[6] = 3;
     assert_true(hand_write(&h, message, sizeof(message)));
     h.send.mac = &h.send_mac.mac;
-    peer_mac_init_key(&h.send_mac, nonce);
+    peer_mac_init_link(&h.send_mac, nonce);
     hand_send(&h, SEALED_FRAME, frame);
     assert_true(hand_closed(&h));
     WAIT_UNTIL(endpoint_counters(&a).refusals[HANDSHAKE_REFUSED_SECRET] == 1);
