@@ -104,6 +104,7 @@ static int make_groups(struct raft_app *a)
         .birth = process_birth(a->process),
         .limits = plan->limits,
         .log_keep_bytes = plan->log_keep_bytes,
+        .session_idle_entries = plan->session_idle_entries,
     };
     return groups_create(&options, &a->groups);
 }
@@ -265,8 +266,11 @@ static bool app_turn_end(struct process *p)
     bool more = shard_turn_end(a->shard);
     truncate_log(a);
     struct group *g;
+    struct groups_counters counters;
+    groups_counters(a->groups, &counters);
     for (uint32_t at = 0; (g = groups_next(a->groups, &at)) != NULL && !process_dying(p);)
-        raft_check_turn(a->run->check, process_id(p), process_life(p), g);
+        raft_check_turn(a->run->check, process_id(p), process_life(p), counters.snapshots_installed,
+                        g);
     return more;
 }
 

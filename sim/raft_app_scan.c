@@ -1,4 +1,5 @@
-/* All rows of a group, hashed, for comparison between replicas. */
+/* All rows of a group, those of its sessions too, hashed, for comparison between replicas. What has
+ * a time to live is left out: when it is purged is each replica's own affair. */
 #include <stdlib.h>
 
 #include "base/hash.h"
@@ -6,26 +7,43 @@
 #include "base/status.h"
 #include "sim/raft_app_private.h"
 
+#define SCAN_ROWS_MAX  100000
 #define SCAN_BYTES_MAX (UINT64_C(1) << 30)
 
 struct raft_app_scan {
     struct engine_scan scan;
     struct raft_app *app;
     uint32_t group;
-    uint64_t applied;
+    uint64_t applied, hash;
     bool finished;
 };
 
 static uint64_t hash_rows(const struct raft_app_scan *s)
 {
-    uint64_t hash = s->scan.row_count;
+    uint64_t hash = s->hash;
     for (uint64_t i = 0; i < s->scan.row_count; i++) {
         const struct engine_row *row = &s->scan.rows[i];
+        if (row->expire_ms != 0)
+            continue;
         hash = hash_bytes(hash, row->key.data, row->key.len);
         hash = hash_bytes(hash, row->value.data, row->value.len);
-        hash = hash_bytes(hash, &row->expire_ms, sizeof(row->expire_ms));
     }
     return hash;
+}
+
+static void on_scanned(struct engine_scan *scan, int st);
+
+static void scan_begin(struct raft_app_scan *s, uint32_t keyspace)
+{
+    s->scan = (struct engine_scan){
+        .keyspace = keyspace,
+        .partition = (int)s->group,
+        .limit_rows = SCAN_ROWS_MAX,
+        .limit_bytes = SCAN_BYTES_MAX,
+        .now_ms = 1, /* nothing has expired: the rows are compared, not what they mean */
+        .done = on_scanned,
+    };
+    engine_scan(s->app->engine, &s->scan);
 }
 
 static void on_scanned(struct engine_scan *scan, int st)
@@ -36,9 +54,16 @@ static void on_scanned(struct engine_scan *scan, int st)
     struct group_status status = {0};
     if (g != NULL)
         group_status(g, &status);
+    bool rested = st == 0 && g != NULL && status.raft.applied == s->applied;
+    if (rested && !process_dying(a->process) && scan->keyspace == KV_KEYSPACE) {
+        s->hash = hash_rows(s);
+        engine_scan_free(scan);
+        scan_begin(s, ROW_KEYSPACE_SESSIONS);
+        return;
+    }
     s->finished = true;
-    if (st < 0 || g == NULL || status.raft.applied != s->applied || process_dying(a->process))
-        return; /* it was not at rest: another time */
+    if (!rested || process_dying(a->process))
+        return; /* another time */
     raft_check_rows(a->run->check, process_id(a->process), s->group, s->applied, hash_rows(s));
     a->scanned[s->group] = s->applied;
 }
@@ -69,14 +94,8 @@ int raft_app_scan(struct raft_app *a, uint32_t group)
     s->app = a;
     s->group = group;
     s->applied = status.raft.applied;
-    s->scan.keyspace = KV_KEYSPACE;
-    s->scan.partition = (int)group;
-    s->scan.limit_rows = RAFT_PLAN_KEYS_MAX + 1;
-    s->scan.limit_bytes = SCAN_BYTES_MAX;
-    s->scan.now_ms = 1; /* nothing has expired: the rows are compared, not what they mean */
-    s->scan.done = on_scanned;
     a->scans[group] = s;
-    engine_scan(a->engine, &s->scan);
+    scan_begin(s, KV_KEYSPACE);
     process_ready(a->process);
     return 0;
 }

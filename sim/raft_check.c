@@ -28,6 +28,15 @@ static void free_values(struct map64 *m)
     map64_free(m);
 }
 
+static void replicas_free(struct map64 *m)
+{
+    uint64_t key;
+    void *value;
+    for (size_t at = 0; map64_next(m, &at, &key, &value);)
+        free(((struct check_replica *)value)->touched);
+    free_values(m);
+}
+
 static void group_done(struct check_group *g)
 {
     for (size_t i = 0; i < g->slots_cap; i++)
@@ -45,7 +54,7 @@ void raft_check_free(struct raft_check *c)
         return;
     for (unsigned i = 0; i < RAFT_PLAN_PARTITIONS; i++)
         group_done(&c->groups[i]);
-    free_values(c->replicas);
+    replicas_free(c->replicas);
     free(c->places);
     free(c);
 }
@@ -153,6 +162,40 @@ static void fold_close(struct raft_check *c, unsigned node, struct check_replica
     r->count = 0;
 }
 
+static void touched_add(struct check_replica *r, uint64_t index)
+{
+    if (r->touched_count == r->touched_cap) {
+        r->touched_cap = r->touched_cap == 0 ? 64 : 2 * r->touched_cap;
+        r->touched = mem_realloc(r->touched, r->touched_cap * sizeof(*r->touched));
+    }
+    r->touched[r->touched_count++] = index;
+}
+
+/* Entries that it went past without a command: nobody else found any in them. What a snapshot
+ * brought was not applied here. */
+static void check_untouched(struct raft_check *c, unsigned node, struct check_replica *r,
+                            uint64_t applied)
+{
+    size_t at = 0;
+    for (uint64_t index = r->applied + 1; index <= applied; index++) {
+        while (at < r->touched_count && r->touched[at] < index)
+            at++;
+        if (at < r->touched_count && r->touched[at] == index)
+            continue;
+        struct check_slot *slot = check_slot(c, r->group, index);
+        if (slot == NULL)
+            return;
+        if (slot->applied && slot->count != 0) {
+            world_fail(c->world, "apply_differs",
+                       "group %" PRIu32 " index %" PRIu64
+                       ": node %u applies nothing, another one %" PRIu64 " commands",
+                       r->group, index, node, slot->count);
+            return;
+        }
+        slot->applied = true;
+    }
+}
+
 void raft_check_applied(struct raft_check *c, unsigned node, unsigned life,
                         const struct group_apply *apply, const struct kv_command *command,
                         int64_t before, const struct kv_result *result)
@@ -163,10 +206,12 @@ void raft_check_applied(struct raft_check *c, unsigned node, unsigned life,
     c->counts.applied++;
     if (r->fold_life != life) { /* a life that ended within a turn: nobody saw what it did */
         r->fold_life = life;
-        r->fold_index = r->fold = r->count = 0;
+        r->fold_index = r->fold = r->count = r->touched_count = 0;
     }
-    if (r->fold_index != apply->index)
+    if (r->fold_index != apply->index) {
         fold_close(c, node, r);
+        touched_add(r, apply->index);
+    }
     r->fold_index = apply->index;
     r->count++;
     const uint64_t words[] = {apply->position, apply->stamp,      command->kind,
@@ -285,6 +330,11 @@ static void check_progress(struct raft_check *c, unsigned node, struct check_rep
         world_fail(c->world, "applied_backwards",
                    "group %" PRIu32 ": node %u comes back at %" PRIu64 " and had flushed %" PRIu64,
                    r->group, node, s->raft.applied, r->flushed);
+    if (fresh && s->raft.term == r->acked_term && s->raft.last_index < r->acked)
+        world_fail(c->world, "ack_lost",
+                   "group %" PRIu32 ": node %u called index %" PRIu64 " durable in term %" PRIu64
+                   " and comes back with %" PRIu64,
+                   r->group, node, r->acked, r->acked_term, s->raft.last_index);
     if (!fresh && s->raft.applied < r->applied)
         world_fail(c->world, "applied_backwards",
                    "group %" PRIu32 ": node %u is at %" PRIu64 " and was at %" PRIu64, r->group,
@@ -298,7 +348,8 @@ static void check_progress(struct raft_check *c, unsigned node, struct check_rep
         r->flushed = s->flushed_index;
 }
 
-void raft_check_turn(struct raft_check *c, unsigned node, unsigned life, const struct group *g)
+void raft_check_turn(struct raft_check *c, unsigned node, unsigned life, uint64_t installed,
+                     const struct group *g)
 {
     struct group_status status;
     group_status(g, &status);
@@ -311,6 +362,14 @@ void raft_check_turn(struct raft_check *c, unsigned node, unsigned life, const s
         r->checked = 0;
     }
     fold_close(c, node, r);
+    /* A snapshot is counted first and shows later; it may be another group's. */
+    r->jumps |= installed != r->installed;
+    r->installed = installed;
+    if (!fresh && !r->jumps)
+        check_untouched(c, node, r, status.raft.applied);
+    if (fresh || status.raft.applied > r->applied)
+        r->jumps = false;
+    r->touched_count = 0;
     check_progress(c, node, r, &status, fresh);
     const struct raft *raft = group_raft(g);
     check_committed(c, node, r, raft, &status.raft);

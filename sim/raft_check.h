@@ -6,6 +6,7 @@
  *   two_leaders          a term has at most one leader (dissertation figure 3.2, election safety)
  *   double_vote          a replica votes for one candidate in a term, over crashes too
  *   term_backwards       a replica never speaks in an older term than it spoke in before
+ *   ack_lost             what a replica called durable is there when it comes back
  *   log_matching         entries of one index and term are the same, and so are those before them
  *   committed_changed    an entry once committed anywhere is the one committed everywhere
  *   leader_completeness  who leads a later term has it
@@ -44,8 +45,10 @@ void raft_check_sent(struct raft_check *c, unsigned node, uint64_t to, struct sl
 void raft_check_applied(struct raft_check *c, unsigned node, unsigned life,
                         const struct group_apply *apply, const struct kv_command *command,
                         int64_t before, const struct kv_result *result);
-/* A turn's end, for each group that the node has. `life` counts its starts. */
-void raft_check_turn(struct raft_check *c, unsigned node, unsigned life, const struct group *g);
+/* A turn's end, for each group that the node has. `life` counts its starts, `installed` the
+ * snapshots that it installed in this one. */
+void raft_check_turn(struct raft_check *c, unsigned node, unsigned life, uint64_t installed,
+                     const struct group *g);
 /* All rows of a group at an applied index, hashed. */
 void raft_check_rows(struct raft_check *c, unsigned node, uint32_t group, uint64_t applied,
                      uint64_t hash);

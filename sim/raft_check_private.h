@@ -41,6 +41,11 @@ struct check_replica {
     unsigned life;
     uint64_t checked; /* committed entries compared up to here, in this life */
     uint64_t applied, flushed;
+    uint64_t acked, acked_term; /* called durable in this term */
+    uint64_t installed;         /* as the last turn's end told */
+    bool jumps;                 /* a snapshot may be about to move it */
+    uint64_t *touched;          /* entries with commands, applied since then */
+    size_t touched_count, touched_cap;
     uint64_t fold_index, fold, count; /* of the entry being applied, in fold_life */
     unsigned fold_life;
 };

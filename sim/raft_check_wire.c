@@ -68,6 +68,16 @@ static void check_append(struct raft_check *c, const struct raft_message *m)
     }
 }
 
+/* Within a term a log only grows; what a later leader cut off was acknowledged in an older one. */
+static void check_ack(struct check_replica *r, const struct raft_message *m)
+{
+    if (!m->append_result.accepted)
+        return;
+    if (m->term > r->acked_term || m->append_result.index > r->acked)
+        r->acked = m->append_result.index;
+    r->acked_term = m->term;
+}
+
 static void check_message(struct raft_check *c, const struct raft_message *m)
 {
     if (m->group >= c->plan->groups)
@@ -94,6 +104,9 @@ static void check_message(struct raft_check *c, const struct raft_message *m)
     case MESSAGE_SNAPSHOT:
     case MESSAGE_TIMEOUT_NOW:
         check_leader(c, m->group, m->term, m->from);
+        break;
+    case MESSAGE_APPEND_RESULT:
+        check_ack(r, m);
         break;
     default:
         break;

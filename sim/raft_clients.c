@@ -8,7 +8,6 @@
 #include "sim/raft_frame.h"
 
 #define OPS_MAX         ((size_t)1 << 18)
-#define TTL_MS          UINT64_C(8640000000) /* a hundred days: beyond any step of a clock */
 #define REDIRECTS_MAX   3
 #define BACKOFF_MIN_US  4000 /* doubled with each attempt */
 #define BACKOFF_DOUBLED 7
@@ -35,6 +34,7 @@ struct lane {
     /* of the operation at hand */
     struct kv_command command;
     uint32_t group;
+    bool recorded; /* in the history, as history_id */
     size_t history_id;
     uint64_t began_us, floor, attempt;
     unsigned target, redirects, attempts;
@@ -178,7 +178,8 @@ static void lane_done(struct lane *l, const struct raft_reply *r)
     struct raft_clients *c = l->of;
     uint64_t key = l->command.key;
     bool read = l->command.kind == LINEAR_READ;
-    history_return(&c->history, l->history_id, c->moment++, r->value);
+    if (l->recorded)
+        history_return(&c->history, l->history_id, c->moment++, r->value);
     if (read)
         raft_check_read_done(c->run->check, l->client, key, l->floor, r->index);
     else
@@ -200,6 +201,13 @@ static void lane_done(struct lane *l, const struct raft_reply *r)
 static bool counts(const struct raft_clients *c, uint64_t key)
 {
     return key * 100 / plan_of(c)->keys < plan_of(c)->counter_percent;
+}
+
+/* Its values expire by the time of the log: replicas must agree when, but for the history it is no
+ * register. */
+static bool fades(const struct raft_clients *c, uint64_t key)
+{
+    return key * 37 % 100 < plan_of(c)->fading_percent;
 }
 
 static uint32_t draw_pad(struct raft_clients *c)
@@ -231,7 +239,8 @@ static struct kv_command draw_command(struct raft_clients *c)
     if (d.kind == LINEAR_CAS)
         d.expected = percent(c, 85) ? c->seen[d.key] : LINEAR_ABSENT;
     d.pad_bytes = draw_pad(c);
-    d.ttl_ms = percent(c, 10) ? TTL_MS : 0;
+    if (fades(c, d.key))
+        d.ttl_ms = 1 + prng_below(&c->random, plan_of(c)->fade_ms_max);
     return d;
 }
 
@@ -255,7 +264,9 @@ static void lane_begin(struct lane *l)
         .arg = l->command.arg,
         .expected = l->command.expected,
     };
-    CHECK(history_call(&c->history, &op, c->moment++, &l->history_id) == 0);
+    l->recorded = !fades(c, op.key);
+    if (l->recorded)
+        CHECK(history_call(&c->history, &op, c->moment++, &l->history_id) == 0);
     lane_send(l);
 }
 

@@ -32,7 +32,8 @@ unsigned operator_voters(const struct raft_config *config)
 
 bool operator_sound(const struct raft_operator *o, uint32_t group, const struct raft_member *m)
 {
-    if (m->node < 1 || m->node > plan_of(o)->nodes || o->nodes[m->node].damaged)
+    if (m->node < 1 || m->node > plan_of(o)->nodes || o->nodes[m->node].damaged ||
+        o->nodes[m->node].absent)
         return false;
     return o->replicas[group][m->node].sound_id == m->id;
 }
@@ -122,7 +123,11 @@ bool raft_operator_may_damage(struct raft_operator *o, unsigned node)
 
 bool raft_operator_may_stay_down(struct raft_operator *o, unsigned node)
 {
-    return false;
+    look(o);
+    if (o->nodes[node].damaged || !all_stand(o, node))
+        return false;
+    o->nodes[node].absent = true;
+    return true;
 }
 
 void raft_operator_refused(struct raft_operator *o, unsigned node, int st)

@@ -7,6 +7,7 @@
 
 struct operator_node {
     bool damaged; /* its disk is not to be trusted, and is wiped at wipe_us */
+    bool absent;  /* down for good */
     uint64_t wipe_us;
     uint64_t birth; /* of the disk when it was damaged; with another one it is new, or a copy, and
                      * its replicas know themselves that they are nobody any more */

@@ -68,6 +68,7 @@ static void draw_store(struct prng *r, struct raft_plan *plan)
     plan->log_bytes = small ? between(r, 64 * KIB, 1024 * KIB) : 4096 * KIB;
     plan->segment_bytes = small ? 256 * KIB : 1024 * KIB;
     plan->log_keep_bytes = chance(r, 50) ? between(r, 1, 32 * KIB) : between(r, 64, 512) * KIB;
+    plan->session_idle_entries = chance(r, 50) ? between(r, 200, 5000) : 100000;
     plan->log_rewrite_bytes = between(r, 4, 12) * plan->segment_bytes;
 }
 
@@ -79,6 +80,8 @@ static void draw_clients(struct prng *r, struct raft_plan *plan)
         plan->lanes = RAFT_PLAN_LANES_MAX;
     plan->keys =
         (unsigned)(chance(r, 30) ? between(r, 10, 40) : between(r, 60, RAFT_PLAN_KEYS_MAX));
+    plan->fading_percent = (unsigned)(chance(r, 50) ? between(r, 5, 30) : 0);
+    plan->fade_ms_max = between(r, 10, chance(r, 50) ? 100 : 20000);
     plan->session_percent = (unsigned)between(r, 20, 80);
     plan->read_percent = (unsigned)between(r, 20, 60);
     plan->counter_percent = (unsigned)between(r, 10, 50);

@@ -25,6 +25,7 @@ struct raft_plan {
     unsigned voters;         /* that each group has, but while its members change; <= nodes */
     unsigned clients, lanes; /* lanes: operations that one client has under way */
     unsigned keys;
+    unsigned fading_percent; /* of the keys: values expire, so they are no register for linear.h */
     bool sync_always;
     bool one_voter; /* groups may shrink to one voter: only where all is synced before replies */
     struct net_rates net;
@@ -32,11 +33,13 @@ struct raft_plan {
 
     uint64_t table_bytes, cache_bytes, log_bytes, segment_bytes;
     uint64_t log_keep_bytes, log_rewrite_bytes;
+    uint64_t session_idle_entries;
 
     unsigned session_percent; /* of the lanes that use sessions */
     unsigned read_percent, counter_percent;
     uint64_t pad_bytes_max;  /* of most values */
     unsigned large_permille; /* of values of up to 100 KiB */
+    uint64_t fade_ms_max;    /* time to live of those */
     uint64_t timeout_us;     /* a client waits so long for a reply */
     uint64_t faulty_us;      /* the phase with faults */
     uint64_t change_mean_us; /* between changes that the operator makes for no reason; 0: none */

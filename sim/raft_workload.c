@@ -190,7 +190,8 @@ static void check_history(struct raft_run *s)
         world_fail(s->world, "linear", "key %" PRIu64 " is not linearizable: %.*s", result.key,
                    (int)report.len, (const char *)report.data);
     else if (result.verdict == LINEAR_UNKNOWN)
-        world_mark(s->world, "history_undecided");
+        world_fail(s->world, "undecided", "key %" PRIu64 " is too hard to judge: %" PRIu64 " steps",
+                   result.key, result.steps);
 }
 
 static void end(void *run, struct workload_counts *ret_counts)
