@@ -156,19 +156,22 @@ void process_truncate(struct process *p, uint64_t lsn)
 /* --- appending --- */
 
 /* The real one waits here until the keeper made a spare: nothing else happens to the shard
- * meanwhile. A record too large for a segment gets one of its own. */
+ * meanwhile. Where segments are too small for such a record, or nearly so that most of each would
+ * be left unused, one spare takes it all. */
 static bool make_room(struct process *p, uint64_t need, uint64_t record_bytes)
 {
-    bool large = log_spare_bytes_for(record_bytes) > log_segment_bytes(p->log);
+    uint64_t segment_bytes = log_segment_bytes(p->log);
     while (log_status(p->log) == 0 && log_room(p->log, record_bytes) < need) {
-        uint64_t bytes = large ? log_spare_bytes_for(need) : log_segment_bytes(p->log);
-        if ((!large && !log_needs_spare(p->log)) || spare_make(p, bytes) < 0) {
+        bool fits = log_spare_bytes_for(record_bytes) <= segment_bytes && log_needs_spare(p->log);
+        uint64_t bytes = fits ? segment_bytes : log_spare_bytes_for(need + record_bytes);
+        if (spare_make(p, bytes) < 0) {
             world_mark(p->options.world, "no_room_in_log");
             return false;
         }
-        large = false;
+        if (!fits)
+            break;
     }
-    return log_status(p->log) == 0;
+    return log_status(p->log) == 0 && log_room(p->log, record_bytes) >= need;
 }
 
 /* One shard, so what it was promised stays there until it writes. */
