@@ -61,11 +61,13 @@ static int print_hash(void)
     char line[PASSWORD_LINE_BYTES_MAX], hash[PASSWORD_HASH_BYTES];
     if (isatty(STDIN_FILENO))
         fprintf(stderr, "Password (it is shown): ");
-    if (fgets(line, sizeof(line), stdin) == NULL || strlen(line) + 1 == sizeof(line)) {
+    bool read = fgets(line, sizeof(line), stdin) != NULL;
+    size_t len = read ? strcspn(line, "\n") : 0;
+    if (len == 0 || len + 1 == sizeof(line)) {
         fprintf(stderr, "torcd: --hash-password: no password, or too long a one\n");
         return EXIT_USAGE;
     }
-    line[strcspn(line, "\n")] = '\0';
+    line[len] = '\0';
     int st = password_hash(slice_str(line), hash);
     explicit_bzero(line, sizeof(line));
     if (st < 0) {

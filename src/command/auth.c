@@ -58,12 +58,24 @@ static void check_run(struct work *work) /* on a background thread */
         check->node->hooks.password_matches(check->hash, slice_make(check->password, check->len));
 }
 
+static struct auth_check *first_to_wait(struct front *f)
+{
+    list_foreach (node, &f->auth_waiting) {
+        struct auth_check *check = list_entry(node, struct auth_check, link);
+        if (!check->call->session->ops->ended(check->call->session->host))
+            return check;
+    }
+    struct list_node *node = list_first(&f->auth_waiting);
+    return node != NULL ? list_entry(node, struct auth_check, link) : NULL;
+}
+
 static void check_next(struct front *f)
 {
-    struct list_node *node = f->auth_running == NULL ? list_pop_front(&f->auth_waiting) : NULL;
-    if (node == NULL)
+    struct auth_check *check = f->auth_running == NULL ? first_to_wait(f) : NULL;
+    if (check == NULL)
         return;
-    f->auth_running = list_entry(node, struct auth_check, link);
+    list_remove(&check->link);
+    f->auth_running = check;
     f->shard->env->ops->work(f->shard->env, &f->auth_running->work);
 }
 
@@ -122,6 +134,12 @@ static void check_begin(struct call *c, const char *hash, struct slice password,
     call_suspend(c, check_cancel);
     list_push_back(&c->front->auth_waiting, &check->link);
     check_next(c->front);
+}
+
+void auth_front_drain(struct front *f)
+{
+    list_foreach (node, &f->auth_waiting)
+        session_kill(list_entry(node, struct auth_check, link)->call->session);
 }
 
 void auth_front_free(struct front *f)

@@ -142,6 +142,11 @@ void front_turn_end(struct front *f)
     front_timer_arm(f);
 }
 
+void front_drain(struct front *f)
+{
+    auth_front_drain(f);
+}
+
 unsigned front_sessions(const struct front *f)
 {
     return f->session_count;

@@ -25,4 +25,7 @@ void front_free(struct front *f); /* all sessions are gone */
  * other shards' clients wait for, closes who is to be closed. */
 void front_turn_end(struct front *f);
 
+/* The server is about to end: who waits for the check of a password is closed. */
+void front_drain(struct front *f);
+
 unsigned front_sessions(const struct front *f);

@@ -23,6 +23,8 @@ struct session_host_ops {
     /* Close the connection now, output unsent: CLIENT KILL, limits. Called at most once, from
      * front_turn_end(); the host answers with session_free() whenever it likes. */
     void (*close)(void *host);
+    /* The client sends nothing more; whether it still reads, nobody knows. */
+    bool (*ended)(void *host);
 };
 
 enum session_state {

@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/logger.h"
 #include "base/mem.h"
+#include "command/front.h"
 #include "command/session.h"
 #include "node/config.h"
 #include "run/loop.h"
@@ -102,9 +103,15 @@ static void host_close(void *host)
     make_runnable(c);
 }
 
+static bool host_ended(void *host)
+{
+    return ((struct conn *)host)->socket.ended;
+}
+
 static const struct session_host_ops host_ops = {
     .wake = host_wake,
     .close = host_close,
+    .ended = host_ended,
 };
 
 /* --- input --- */
@@ -373,6 +380,7 @@ void conn_drain_all(struct shard_thread *t)
         }
         want_flush(c);
     }
+    front_drain(t->front);
 }
 
 void conn_close_all(struct shard_thread *t)

@@ -250,7 +250,16 @@ static void fake_close(void *host)
     ((struct fake_client *)host)->killed = true;
 }
 
-static const struct session_host_ops fake_host_ops = {.wake = fake_wake, .close = fake_close};
+static bool fake_ended(void *host)
+{
+    return ((struct fake_client *)host)->ended;
+}
+
+static const struct session_host_ops fake_host_ops = {
+    .wake = fake_wake,
+    .close = fake_close,
+    .ended = fake_ended,
+};
 
 static inline struct fake_client *fake_connect(struct fake_node *n, unsigned shard)
 {

@@ -101,6 +101,27 @@ static void test_many_at_once(void **state)
     fake_disconnect(others[3]);
 }
 
+/* A crowd that asks and leaves keeps nobody waiting who is there. */
+static void test_those_that_may_be_gone_come_last(void **state)
+{
+    struct fake_client *others[4];
+    for (unsigned i = 0; i < 4; i++) {
+        others[i] = fake_connect(node, 0);
+        fake_expect(others[i], i == 3 ? "AUTH secret\r\n" : "AUTH wrong\r\n", "");
+        others[i]->ended = i < 3;
+    }
+    assert_int_equal(fake_work_run(node), 1); /* was under way before it ended */
+    expect_later(others[3], "+OK\r\n");
+    expect_later(others[1], "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+    fake_expect(others[3], "AUTH secret\r\n", "");
+    front_drain(node->shards[0].front);
+    fake_turn(&node->shards[0], NULL);
+    assert_true(others[3]->killed);
+    assert_false(others[1]->killed);
+    for (unsigned i = 0; i < 4; i++)
+        fake_disconnect(others[i]);
+}
+
 static void test_the_password_changes_meanwhile(void **state)
 {
     struct fake_client *other = fake_connect(node, 0);
@@ -145,6 +166,7 @@ int main(void)
         T(test_auth),
         T(test_hello),
         T(test_many_at_once),
+        T(test_those_that_may_be_gone_come_last),
         T(test_the_password_changes_meanwhile),
         T(test_not_inside_a_transaction_nor_while_loading),
         T(test_the_end_comes_first),
