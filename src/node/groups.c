@@ -30,6 +30,16 @@ struct groups_clear {
 
 /* --- life --- */
 
+static struct group *doomed_find(struct groups *gs, uint32_t id)
+{
+    list_foreach (node, &gs->doomed) {
+        struct group *g = list_entry(node, struct group, doom_link);
+        if (g->id == id)
+            return g;
+    }
+    return NULL;
+}
+
 static void on_written(struct shard_written *w, const struct log_batch *batch, uint64_t end_lsn)
 {
     struct groups *gs = container_of(w, struct groups, written);
@@ -39,6 +49,8 @@ static void on_written(struct shard_written *w, const struct log_batch *batch, u
             continue;
         record.lsn = log_batch_lsn(batch, i);
         struct group *g = groups_find(gs, record.group);
+        if (g == NULL)
+            g = doomed_find(gs, record.group); /* the record says that it is gone */
         if (g != NULL)
             group_written(g, &record, end_lsn);
     }
@@ -209,10 +221,8 @@ int groups_add(struct groups *gs, uint32_t group, uint64_t id, const struct raft
         return ST_INVALID;
     if (groups_find(gs, group) != NULL)
         return ST_EXISTS;
-    list_foreach (doomed, &gs->doomed) {
-        if (list_entry(doomed, struct group, doom_link)->id == group)
-            return ST_AGAIN;
-    }
+    if (doomed_find(gs, group) != NULL)
+        return ST_AGAIN;
     int st = clear(gs, (uint16_t)group);
     if (st != 0)
         return st;
@@ -237,17 +247,22 @@ int groups_destroy(struct groups *gs, uint32_t group)
     g->doomed = true;
     group_end(g);
     group_log_write_end(&g->log, &gs->shard->batch);
+    g->log.written_lsn = UINT64_MAX; /* until it is */
     take_out(gs, g);
     list_push_back(&gs->doomed, &g->doom_link);
+    gs->sync_wanted = true;
     return 0;
 }
 
+/* Until its end is synced it keeps the log as before: without a part of that it would come back
+ * after a power cut, as one that forgot what it had acknowledged. */
 static void doomed_free(struct groups *gs)
 {
+    uint64_t synced_lsn = gs->shard->env->ops->synced_lsn(gs->shard->env);
     list_foreach_safe (node, spare, &gs->doomed) {
         struct group *g = list_entry(node, struct group, doom_link);
         group_snapshot_pass(g);
-        if (!group_log_busy(&g->log) && !group_snapshot_busy(g))
+        if (!group_log_busy(&g->log) && !group_snapshot_busy(g) && g->log.written_lsn <= synced_lsn)
             group_free(g);
     }
 }
@@ -469,11 +484,19 @@ void groups_turn(struct groups *gs)
 uint64_t groups_retain_lsn(struct groups *gs)
 {
     uint64_t synced_lsn = gs->shard->env->ops->synced_lsn(gs->shard->env), lowest = UINT64_MAX;
+    /* What is in the batch may replace what is in the log: it is not looked at before it is there
+     */
+    bool written = log_batch_count(&gs->shard->batch) == 0;
     for (unsigned i = 0; i < gs->count; i++) {
         if (PLANTED(segment_deleted_while_needed) && i == 0)
             continue;
-        uint64_t lsn = group_log_retain_lsn(&gs->sorted[i]->log, synced_lsn);
+        struct group_log *log = &gs->sorted[i]->log;
+        uint64_t lsn = written ? group_log_retain_lsn(log, synced_lsn) : log->held_lsn;
         lowest = lsn < lowest ? lsn : lowest;
+    }
+    list_foreach (node, &gs->doomed) {
+        const struct group *g = list_entry(node, struct group, doom_link);
+        lowest = g->log.held_lsn < lowest ? g->log.held_lsn : lowest;
     }
     return lowest;
 }

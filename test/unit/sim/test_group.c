@@ -905,6 +905,30 @@ static void lost_past(uint64_t seed, bool wipe)
     rig_end(&rig);
 }
 
+/* The log of a replica that is destroyed stays until its end is synced: a power cut before must
+ * find it whole, or not at all. */
+static void test_destroyed(void **state)
+{
+    rig_start(&rig, 5, 3);
+    rig_run(&rig, 3000000);
+    struct host *h = host_of(&rig, 3);
+    uint64_t before = groups_retain_lsn(h->groups);
+    assert_true(before < UINT64_MAX);
+    for (unsigned g = 0; g < GROUPS; g++)
+        assert_int_equal(groups_destroy(h->groups, g), 0);
+    assert_true(groups_retain_lsn(h->groups) <= before);
+    process_ready(rig.p[3]);
+    rig_run(&rig, 100);
+    assert_true(groups_retain_lsn(h->groups) <= before);
+    rig_run(&rig, 500000);
+    assert_true(groups_retain_lsn(h->groups) == UINT64_MAX);
+    process_die(rig.p[3], PROCESS_POWERCUT);
+    rig.id[3][0] = rig.id[3][1] = 0;
+    assert_int_equal(process_start(rig.p[3]), 0);
+    assert_null(group_of(&rig, 3, 0));
+    rig_end(&rig);
+}
+
 /* Bits of one replica's disk flip: it stops, or does not start, or has not yet read them. What it
  * answers and sends is right whatever happens. */
 static void test_rotten(void **state)
@@ -956,10 +980,11 @@ static void test_restored(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_quiet),    cmocka_unit_test(test_one_voter),
-        cmocka_unit_test(test_eviction), cmocka_unit_test(test_slow_snapshot),
-        cmocka_unit_test(test_storms),   cmocka_unit_test(test_rotten),
-        cmocka_unit_test(test_wiped),    cmocka_unit_test(test_restored),
+        cmocka_unit_test(test_quiet),     cmocka_unit_test(test_one_voter),
+        cmocka_unit_test(test_eviction),  cmocka_unit_test(test_slow_snapshot),
+        cmocka_unit_test(test_destroyed), cmocka_unit_test(test_storms),
+        cmocka_unit_test(test_rotten),    cmocka_unit_test(test_wiped),
+        cmocka_unit_test(test_restored),
     };
     if (argc > 2) { /* test_group BUG SEEDS: which seed finds it */
         planted_bug = planted_find(argv[1]);
