@@ -160,6 +160,8 @@ static void sync_once(struct committer *c)
     pthread_mutex_unlock(&c->lock);
     uint64_t begin_us = clock_us();
     int st = log_sync_run(&sync);
+    if (st == 0)
+        synced_file_write(c->options.synced_file, sync.target_lsn);
     uint64_t took_us = clock_us() - begin_us;
     pthread_mutex_lock(&c->lock);
     c->syncing = false;

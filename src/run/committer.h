@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "node/config.h"
+#include "run/synced_file.h"
 #include "store/log.h"
 
 #define EXIT_LOG_BROKEN 74 /* EX_IOERR */
@@ -27,6 +28,7 @@ struct committer_options {
     enum config_fsync policy;
     unsigned shards;
     uint64_t share_bytes;              /* always kept for each shard; 0: default */
+    struct synced_file *synced_file;   /* told of each sync; outlives the committer; may be NULL */
     void (*synced)(void *ctx);         /* after a sync, under `always` or when one was asked for */
     void (*broken)(void *ctx, int st); /* NULL: log it and _exit(EXIT_LOG_BROKEN) */
     void *ctx;

@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "run/disk_posix.h"
 #include "run/machine.h"
+#include "run/synced_file.h"
 #include "store/log.h"
 
 #define LOCK_FILE     "torc.lock"
@@ -235,6 +236,8 @@ int datadir_open(const struct settings *s, const struct config_sizes *sizes,
         st = sub_directory(&dir, "log", &dir.log_disk);
         if (st < 0)
             describe(error, "can't open %s/log: %s", dir.path, status_text(st));
+        else
+            dir.log_synced = synced_file_open(dir.log_disk, dir.identity.log_id);
     }
     if (st == 0)
         st = tier_open(&dir, sizes, policy, error);
@@ -309,6 +312,7 @@ void datadir_close(struct datadir *dir)
 {
     if (dir->tier != NULL)
         dir->tier->ops->close(dir->tier);
+    synced_file_close(dir->log_synced);
     disk_posix_close(dir->log_disk);
     if (dir->lock_fd >= 0)
         disk_posix_unlock(dir->lock_fd);

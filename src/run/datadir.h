@@ -2,7 +2,7 @@
  *
  *   torc.identity   cluster, node, log, actor, clock: store/identity.h
  *   torc.lock       held while a process uses the directory
- *   log/            segments of the commit log
+ *   log/            segments of the commit log, and how far it is synced: run/synced_file.h
  *   rocks/          the cold tier; its meta rows: "birth", "log" (below), "keyspaces" (node/node.h)
  *   snapshots/      copies of all this, each usable as a data directory
  *
@@ -26,6 +26,7 @@ struct datadir {
     struct disk *disk, *log_disk;
     int lock_fd;
     struct identity identity;
+    struct synced_file *log_synced; /* may be NULL */
     struct tier *tier;
     char *path;
     unsigned partitions;

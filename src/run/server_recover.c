@@ -110,6 +110,7 @@ static int committer_begin(struct server *server, struct log *log, char error[CO
     struct committer_options options = {
         .policy = server->settings->fsync,
         .shards = server->shared.count,
+        .synced_file = server->dir.log_synced,
         .synced = on_synced,
         .ctx = server,
     };
@@ -135,6 +136,7 @@ int server_recover(struct server *server, char error[CONFIG_ERROR_BYTES])
         .spares_ready =
             committer_spares(server->shared.count, (uint64_t)server->settings->log_segment_bytes),
         .start_max = server->dir.log_needed,
+        .synced_min = synced_file_position(server->dir.log_synced),
         .create = !server->dir.identity.log_ready,
         .cut_corrupt = server->settings->accept_corrupt_log,
     };

@@ -44,6 +44,7 @@ struct log_options {
     unsigned spares_ready;  /* log_needs_spare() until so many; 0: 2 */
     unsigned recycled_max;  /* dead segments kept as spares; beyond that removed; 0: 4 */
     uint64_t start_max;     /* the log must begin at or below this position; 0: anywhere */
+    uint64_t synced_min;    /* known from elsewhere: it was durable up to here */
     bool create;            /* no segments at all: begin a new log. Else that is ST_CORRUPT */
     bool cut_corrupt;       /* accept the loss: keep what precedes the damage, set the rest aside */
 };

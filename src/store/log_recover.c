@@ -3,7 +3,8 @@
  * The segments that say they are live are ordered by their sequence and read as one chain, from the
  * oldest: each ends where the next one says the previous ended, the last at its first invalid
  * record. The chain ends at position X. Then everything that could hold a later part of the log
- * is searched for the highest position S that any header or mark claims to be synced.
+ * is searched for the highest position S that any header or mark claims to be synced, or the
+ * caller knows to be (synced_min).
  *
  *   S <= X  A torn tail at most: what follows X was never known durable, so nobody was promised
  *           it. It is cut.
@@ -662,7 +663,11 @@ int log_open(struct disk *disk, const struct log_options *options,
     if (o.segment_bytes < LOG_SEGMENT_BYTES_MIN || o.segment_bytes % LOG_HEADER_BYTES != 0 ||
         o.spares_ready > LOG_SPARES_MAX / 2 || o.recycled_max > LOG_SPARES_MAX / 2)
         return ST_INVALID;
-    struct recovery r = {.disk = disk, .options = &o, .callbacks = callbacks, .report = report};
+    struct recovery r = {.disk = disk,
+                         .options = &o,
+                         .callbacks = callbacks,
+                         .report = report,
+                         .synced = o.synced_min};
     r.log = recovery_log(disk, &o);
     int st = recovery_run(&r);
     for (size_t i = 0; i < r.files_count; i++)

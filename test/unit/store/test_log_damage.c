@@ -159,6 +159,37 @@ static void test_missing_segment(void **state)
     log_run_done(&run);
 }
 
+/* The end is gone with all that tells of it; only the caller knows better. */
+static void test_missing_end(void **state)
+{
+    struct log_run run, twin;
+    int st;
+    small_log(&run, true);
+    uint64_t end = run.records[5].lsn + 56;
+    run.synced = 0; /* not the model's to complain about */
+    struct disk *disk = sim_disk_disk(run.sim);
+    assert_int_equal(disk->ops->unlink(disk, "0000000000000002.seg"), 0);
+    branch(&twin, &run);
+    assert_null(log_run_open(&twin, &st));
+    assert_int_equal(st, 0);
+    assert_true(log_end_lsn(twin.log) < end);
+    log_run_done(&twin);
+    run.synced_min = end;
+    assert_null(log_run_open(&run, &st));
+    assert_int_equal(st, ST_CORRUPT);
+    assert_string_equal(run.report.file, "0000000000000001.seg");
+    run.cut_corrupt = true;
+    assert_null(log_run_open(&run, &st));
+    assert_int_equal(st, 0);
+    assert_true(run.report.loss);
+    assert_true(log_end_lsn(run.log) >= end);
+    run.cut_corrupt = false;
+    log_run_close(&run);
+    assert_null(log_run_open(&run, &st));
+    assert_int_equal(st, 0); /* the loss is accepted once and for all */
+    log_run_done(&run);
+}
+
 static void test_all_segments_missing(void **state)
 {
     struct log_run run;
@@ -336,6 +367,7 @@ int main(void)
         cmocka_unit_test(test_every_byte),
         cmocka_unit_test(test_no_flip_below_synced_goes_unnoticed),
         cmocka_unit_test(test_missing_segment),
+        cmocka_unit_test(test_missing_end),
         cmocka_unit_test(test_all_segments_missing),
         cmocka_unit_test(test_foreign_and_newer),
         cmocka_unit_test(test_accept_the_loss),

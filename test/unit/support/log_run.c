@@ -85,6 +85,7 @@ const char *log_run_open(struct log_run *run, int *ret_st)
                                   .spares_ready = 2,
                                   .recycled_max = 3,
                                   .create = !run->created,
+                                  .synced_min = run->synced_min,
                                   .cut_corrupt = run->cut_corrupt};
     struct log_callbacks callbacks = {.replay = log_run_replay, .ctx = run};
     run->replayed = UINT64_MAX;

@@ -35,6 +35,7 @@ struct log_run {
     bool uniform; /* one record of one size a batch: leftovers line up with new records */
     bool created; /* an open has succeeded, so the log must not be gone */
     bool cut_corrupt;
+    uint64_t synced_min; /* the caller tells the log at the next open */
     char wrong[256];
 };
 
