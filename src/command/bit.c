@@ -30,6 +30,12 @@ static struct buffer *copy_grown(struct call *c, struct slice value, uint64_t le
     return out;
 }
 
+/* Reading beyond the longest value is reading zeros, as far as the protocol reaches. */
+static uint64_t read_bytes_max(const struct call *c)
+{
+    return call_settings(c)->proto_max_bulk_len;
+}
+
 /* argv[arg] as a bit offset below bytes_max; with field_bits > 0 "#n" counts fields of that size.
  */
 static bool parse_offset(struct call *c, int arg, unsigned field_bits, uint64_t bytes_max,
@@ -42,18 +48,16 @@ static bool parse_offset(struct call *c, int arg, unsigned field_bits, uint64_t 
     int64_t offset;
     if (number_parse_i64(text, &offset) < 0 ||
         (counted && __builtin_mul_overflow(offset, (int64_t)field_bits, &offset)) || offset < 0 ||
-        (uint64_t)offset >> 3 >= bytes_max) {
+        (uint64_t)offset >> 3 >= read_bytes_max(c)) {
         reply_error(c, "ERR bit offset is not an integer or out of range");
+        return false;
+    }
+    if ((uint64_t)offset >> 3 >= bytes_max) {
+        reply_error(c, "ERR string exceeds maximum allowed size (value-bytes-max)");
         return false;
     }
     *ret_offset = (uint64_t)offset;
     return true;
-}
-
-/* Reading beyond the longest value is reading zeros, as far as the protocol reaches. */
-static uint64_t read_bytes_max(const struct call *c)
-{
-    return call_settings(c)->proto_max_bulk_len;
 }
 
 void cmd_setbit(struct call *c)

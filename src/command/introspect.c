@@ -228,7 +228,7 @@ void cmd_command_info(struct call *c)
     for (int i = 2; i < c->argc; i++) {
         const struct command *cmd = command_find_full(call_arg(c, i));
         if (cmd == NULL)
-            reply_null_array(c);
+            reply_null(c);
         else
             reply_info(c, cmd);
     }

@@ -14,6 +14,23 @@ void cmd_function_flush(struct call *c)
 
 void cmd_function_list(struct call *c)
 {
+    bool code = false, library = false;
+    for (int i = 2; i < c->argc; i++) {
+        if (!code && call_arg_is(c, i, "withcode")) {
+            code = true;
+        } else if (!library && call_arg_is(c, i, "libraryname") && i + 1 == c->argc) {
+            reply_error(c, "ERR library name argument was not given");
+            return;
+        } else if (!library && call_arg_is(c, i, "libraryname")) {
+            library = true;
+            i++;
+        } else {
+            struct slice other = call_arg(c, i);
+            reply_error(c, "ERR Unknown argument %.*s", (int)(other.len < 128 ? other.len : 128),
+                        (const char *)other.data);
+            return;
+        }
+    }
     reply_array(c, 0);
 }
 

@@ -120,7 +120,8 @@ void cmd_lastsave(struct call *c)
 
 void cmd_bgrewriteaof(struct call *c)
 {
-    reply_status(c, "Background append only file rewriting started");
+    reply_status(c, c->in_exec ? "Background append only file rewriting scheduled"
+                               : "Background append only file rewriting started");
 }
 
 /* --- snapshots --- */
@@ -206,7 +207,7 @@ void cmd_bgsave(struct call *c)
         return;
     }
     if (save_begin(c, false))
-        reply_status(c, "Background saving started");
+        reply_status(c, c->in_exec ? "Background saving scheduled" : "Background saving started");
 }
 
 /* --- SHUTDOWN --- */

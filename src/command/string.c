@@ -7,6 +7,7 @@
 #include "command/call.h"
 #include "command/expiry.h"
 #include "command/handlers.h"
+#include "node/config.h"
 
 /* --- GET, SET --- */
 
@@ -265,7 +266,9 @@ static bool length_allowed(struct call *c, uint64_t bytes)
 {
     if (bytes <= call_value_bytes_max(c))
         return true;
-    reply_error(c, "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    bool own = bytes <= (uint64_t)call_settings(c)->proto_max_bulk_len; /* Redis would take it */
+    reply_error(c, "ERR string exceeds maximum allowed size (%s)",
+                own ? "value-bytes-max" : "proto-max-bulk-len");
     return false;
 }
 

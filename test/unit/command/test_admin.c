@@ -242,6 +242,32 @@ static void test_save(void **state)
     fake_settle(client);
 }
 
+static void test_save_in_exec(void **state)
+{
+    node->node->hooks.snapshot = fake_snapshot;
+    fake_expect(client, "MULTI\r\nBGSAVE\r\nBGREWRITEAOF\r\nSAVE\r\n",
+                "+OK\r\n+QUEUED\r\n+QUEUED\r\n-ERR Command not allowed inside a transaction\r\n");
+    fake_expect(client, "DISCARD\r\nMULTI\r\nBGSAVE SCHEDULE\r\nBGREWRITEAOF\r\nEXEC\r\n",
+                "+OK\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+Background saving scheduled\r\n"
+                "+Background append only file rewriting scheduled\r\n");
+    snapshot_end();
+    assert_true(contains(ask(client, "INFO persistence"), "rdb_bgsave_in_progress:0"));
+}
+
+static void test_which_limit_a_value_meets(void **state)
+{
+    fake_expect(client, "CONFIG SET value-bytes-max 1048576\r\nSET k v\r\n", "+OK\r\n+OK\r\n");
+    fake_expect(client,
+                "SETRANGE k 1048576 x\r\nSETBIT k 8388608 1\r\nBITFIELD k SET u8 8388608 1\r\n",
+                "-ERR string exceeds maximum allowed size (value-bytes-max)\r\n"
+                "-ERR string exceeds maximum allowed size (value-bytes-max)\r\n"
+                "-ERR string exceeds maximum allowed size (value-bytes-max)\r\n");
+    fake_expect(client, "SETRANGE k 536870912 x\r\nSETBIT k 4294967296 1\r\n",
+                "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n"
+                "-ERR bit offset is not an integer or out of range\r\n");
+    fake_expect(client, "GET k\r\n", "$1\r\nv\r\n");
+}
+
 static void test_info(void **state)
 {
     fake_expect(client, "SET k v\r\nGET k\r\nGET none\r\n", "+OK\r\n$1\r\nv\r\n$-1\r\n");
@@ -334,6 +360,8 @@ int main(void)
         BOTH(test_client_reply),
         BOTH(test_client_pause),
         BOTH(test_save),
+        BOTH(test_save_in_exec),
+        BOTH(test_which_limit_a_value_meets),
         BOTH(test_info),
         BOTH(test_flush),
         BOTH(test_dbsize_in_exec),
