@@ -34,7 +34,7 @@
       START,                                                                                       \
       "messages from nodes that wait for the shards; beyond it nodes are not read until half of "  \
       "them are taken")                                                                            \
-    X(MILLIS, peer_timeout, "peer-timeout", NULL, "10000", 100, 600000, NULL, START,               \
+    X(MILLIS, peer_timeout, "peer-timeout", NULL, "10000", 3000, 600000, NULL, START,              \
       "close a link to a node that takes nothing or does not answer for so long")                  \
     X(TEXT, data_dir, "data-dir", "dir", "./torc-data", 1, 1024, NULL, START,                      \
       "directory of the commit log, the cold tier and the node's identity")                        \

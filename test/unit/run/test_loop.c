@@ -407,6 +407,67 @@ static void test_accept_out_of_descriptors(void **state)
     close(fd);
 }
 
+/* --- datagrams: read by the owner --- */
+
+struct drained {
+    struct loop_socket socket;
+    unsigned calls, datagrams, limit; /* limit: read in one call */
+    bool stop;                        /* with the next call */
+};
+
+static bool on_drain(struct loop_socket *socket)
+{
+    struct drained *d = container_of(socket, struct drained, socket);
+    char data[16];
+    d->calls++;
+    if (d->stop)
+        loop_receive_cancel(socket);
+    for (unsigned i = 0; i < d->limit; i++, d->datagrams++)
+        if (recv(socket->fd, data, sizeof(data), MSG_DONTWAIT) < 0)
+            return true;
+    return false;
+}
+
+static void on_drained_closed(struct loop_socket *socket)
+{
+}
+
+static void test_datagrams_are_drained(void **state)
+{
+    static const struct loop_socket_ops ops = {.drain = on_drain, .closed = on_drained_closed};
+    struct drained d = {.limit = 4};
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, fds), 0);
+    assert_int_equal(loop_socket_add(loop, &d.socket, fds[0], &ops), 0);
+    loop_receive(loop, &d.socket);
+    turn(0);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(send(fds[1], "x", 1, 0), 1);
+    unsigned before = d.calls;
+    turn(0);
+    assert_int_equal(d.datagrams, 4); /* its share of a turn */
+    turn(FOR_EVER);
+    turn(FOR_EVER);
+    assert_int_equal(d.datagrams, 10);
+    assert_int_equal(d.calls - before, 3);
+    turn(0);
+    assert_int_equal(d.calls - before, 3); /* nothing there, no call */
+    assert_int_equal(send(fds[1], "x", 1, 0), 1);
+    d.stop = true;
+    turn(FOR_EVER);
+    assert_int_equal(d.datagrams, 11);
+    assert_int_equal(send(fds[1], "x", 1, 0), 1);
+    turn(0);
+    assert_int_equal(d.datagrams, 11); /* cancelled */
+    loop_receive(loop, &d.socket);
+    d.stop = false;
+    turn(FOR_EVER);
+    assert_int_equal(d.datagrams, 12);
+    loop_socket_close(loop, &d.socket);
+    turn(0);
+    close(fds[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -424,6 +485,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_wake_from_another_thread, setup, teardown),
         cmocka_unit_test_setup_teardown(test_accept, setup, teardown),
         cmocka_unit_test_setup_teardown(test_accept_out_of_descriptors, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_datagrams_are_drained, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

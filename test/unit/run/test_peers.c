@@ -471,6 +471,28 @@ static void test_half_open(void **state)
     endpoint_stop(&a);
 }
 
+/* Over the link that a node dialed it gets answers, no frames. */
+static void test_frames_come_from_dialers(void **state)
+{
+    struct handshake_id id = {WIRE_VERSION, CLUSTER, 2, 5, 77};
+    const uint32_t group = 5;
+    struct frame_writer w = {0};
+    struct peers_options o = endpoint_options(&a, 1);
+    struct hand h;
+    unsigned port;
+    int listener = hand_listen(&port, 0);
+    endpoint_start(&a, &o);
+    endpoint_knows(&a, 2, port);
+    assert_true(hand_accept(&h, listener, &id));
+    hand_send(&h, SEALED_FRAME, make_frame(&w, 2, 1, &group, 1, 0));
+    assert_true(hand_closed(&h));
+    WAIT_UNTIL(endpoint_counters(&a).lost_garbage == 1);
+    assert_int_equal(locked(&a, &a.frames), 0);
+    frame_writer_free(&w);
+    close(h.fd), close(listener);
+    endpoint_stop(&a);
+}
+
 /* An acceptor that takes nothing: what waits for it is bounded, and other nodes get theirs. */
 static void test_slow_reader(void **state)
 {
@@ -707,6 +729,7 @@ int main(void)
         cmocka_unit_test(test_bad_records),
         cmocka_unit_test(test_unknown_kind_is_skipped),
         cmocka_unit_test(test_half_open),
+        cmocka_unit_test(test_frames_come_from_dialers),
         cmocka_unit_test(test_slow_reader),
         cmocka_unit_test(test_slow_shards),
         cmocka_unit_test(test_flood),
