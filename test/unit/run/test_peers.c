@@ -191,12 +191,15 @@ static void test_unknown_and_away(void **state)
 
 /* --- who is refused --- */
 
-static void refused(const struct peers_options *ao, struct peers_options *bo,
-                    enum handshake_refusal why)
+/* Frames that wait for the link are no reason to keep it. */
+static void refused(struct peers_options *ao, struct peers_options *bo, enum handshake_refusal why)
 {
+    const uint32_t group = 5;
+    ao->limits.handshake_ms_max = bo->limits.handshake_ms_max = 10 * WAIT_MS;
     endpoint_start(&a, ao);
     endpoint_start(&b, bo);
     endpoint_knows(&a, 2, peers_port(b.peers));
+    send_groups(&a, 2, &group, 1, 0);
     WAIT_UNTIL(locked(&a, &a.refusals) > 0 && locked(&b, &b.refusals) > 0);
     assert_int_equal(a.refusal, why);
     assert_int_equal(b.refusal, why);
