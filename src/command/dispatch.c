@@ -202,7 +202,9 @@ static enum verdict judge(struct session *s, struct request *q, struct call *c)
         reject(s, c, "ERR Command not allowed inside a transaction");
         return VERDICT_DONE;
     }
-    if (node_loading(s->front->node) && !(cmd->flags & CMD_LOADING)) {
+    /* The tables are another thread's meanwhile: no command looks up a key, whatever its row says.
+     */
+    if (node_loading(s->front->node) && (!(cmd->flags & CMD_LOADING) || c->key_count > 0)) {
         reject(s, c, "LOADING Torc is loading the dataset in memory");
         return VERDICT_DONE;
     }

@@ -562,6 +562,19 @@ static void test_sharded(void **state)
         slice_str("*6\r\n$1\r\n2\r\n$1\r\n4\r\n$2\r\n3x\r\n$1\r\n5\r\n$1\r\n5\r\n$1\r\n6\r\n")));
 }
 
+static void test_no_key_is_looked_up_while_loading(void **state)
+{
+    node->node->loading = true;
+    fake_expect(client, "WATCH a b c d e f\r\nPING\r\n",
+                "-LOADING Torc is loading the dataset in memory\r\n"
+                "-LOADING Torc is loading the dataset in memory\r\n");
+    fake_expect(client, "MULTI\r\nWATCH a\r\nEXEC\r\n",
+                "+OK\r\n-LOADING Torc is loading the dataset in memory\r\n"
+                "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    node->node->loading = false;
+    fake_expect(client, "WATCH a b c\r\nUNWATCH\r\n", "+OK\r\n+OK\r\n");
+}
+
 static struct shard_metrics home_metrics(void)
 {
     return node->node->metrics[1];
@@ -720,6 +733,7 @@ int main(void)
         T(test_end_of_input),
         T(test_idle_timeout),
         TS(test_sharded),
+        TS(test_no_key_is_looked_up_while_loading),
         TS(test_forwarded),
         TS(test_forwarded_errors_and_barriers),
         TS(test_forwarded_to_cold_keys),
