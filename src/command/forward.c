@@ -38,6 +38,7 @@ struct forward_part {
     struct fetch *fetch;
     int fetch_error;
     unsigned fetch_rounds;
+    bool fetching; /* the fetch is being begun: it may end before that returns */
     bool slowed;
 };
 
@@ -221,8 +222,21 @@ static bool may_write(struct forward_part *part, struct call *c, bool *ret_wait)
     return refusal == NULL && wait_us == 0;
 }
 
-/* false: the part waits, and goes on with the same item. */
-static bool item_run(struct forward_part *part, struct forward_item *item, struct front *f)
+enum item_result { ITEM_DONE, ITEM_AGAIN, ITEM_WAITS };
+
+/* Has what the command misses read from disk. */
+static enum item_result item_fetch(struct forward_part *part, struct call *c)
+{
+    metrics_add(&c->node->metrics[c->shard->id].cold_waits, 1);
+    part->fetching = true;
+    fetch_begin(c, part_fetched, part, &part->fetch);
+    part->fetching = false;
+    return part->fetch == NULL ? ITEM_AGAIN : ITEM_WAITS;
+}
+
+/* A part that waits goes on with the same item. */
+static enum item_result item_run(struct forward_part *part, struct forward_item *item,
+                                 struct front *f)
 {
     struct forward *fw = part->of;
     struct call c = {
@@ -251,16 +265,13 @@ static bool item_run(struct forward_part *part, struct forward_item *item, struc
         dispatch_call(&c);
     }
     if (wait)
-        return false;
-    if (c.status == ST_COLD) {
+        return ITEM_WAITS;
+    if (c.status == ST_COLD)
         reply_truncate(&part->reply, mark);
-    }
     if (c.status == ST_COLD && ++part->fetch_rounds > FETCH_ROUNDS_MAX) {
         reply_error(&c, FETCH_ROUNDS_TEXT);
     } else if (c.status == ST_COLD) {
-        metrics_add(&f->node->metrics[f->shard->id].cold_waits, 1);
-        fetch_begin(&c, part_fetched, part, &part->fetch);
-        return false;
+        return item_fetch(part, &c);
     }
     part->slowed = false;
     part->fetch_rounds = 0;
@@ -271,7 +282,7 @@ static bool item_run(struct forward_part *part, struct forward_item *item, struc
     stats->calls++;
     stats->failed += c.errors > 0;
     metrics_add(&f->node->metrics[f->shard->id].commands_processed, 1);
-    return true;
+    return ITEM_DONE;
 }
 
 static void part_run(struct forward_part *part, struct front *f)
@@ -279,8 +290,11 @@ static void part_run(struct forward_part *part, struct front *f)
     f->settings = __atomic_load_n(&f->node->settings, __ATOMIC_ACQUIRE);
     struct forward_item *items = (struct forward_item *)part->items.data;
     unsigned count = (unsigned)(part->items.len / sizeof(*items));
-    while (part->next < count && item_run(part, &items[part->next], f))
-        part->next++;
+    enum item_result result = ITEM_DONE;
+    while (part->next < count && result != ITEM_WAITS) {
+        result = item_run(part, &items[part->next], f);
+        part->next += result == ITEM_DONE;
+    }
     timing_end(f);
     if (part->next < count)
         return;
@@ -293,6 +307,8 @@ static void part_fetched(void *owner, int error)
     struct forward_part *part = owner;
     part->fetch = NULL;
     part->fetch_error = error;
+    if (part->fetching)
+        return; /* item_fetch() sees that it has ended */
     part_run(part, front_of(part->of, node_shard(part->of->home->node, part->shard)));
 }
 

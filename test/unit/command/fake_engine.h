@@ -17,6 +17,7 @@ struct fake_row {
     struct record record;
     uint8_t *bytes;
     bool cold;
+    unsigned asks;
 };
 
 struct engine {
@@ -28,6 +29,7 @@ struct engine {
     unsigned pressure;
     int fetch_status; /* what fetches end with */
     uint64_t fetched;
+    unsigned cold_asks;      /* others fetch a cold key after it was asked for so often; 0: never */
     unsigned counts_unknown; /* the number of keys is not known until so many counts */
 };
 
@@ -96,8 +98,9 @@ int engine_get(struct engine *e, const struct key *key, struct record *ret_recor
     struct fake_row *row = fake_row(e, key);
     if (row == NULL)
         return ST_NOTFOUND;
-    if (row->cold)
+    if (row->cold && (e->cold_asks == 0 || ++row->asks <= e->cold_asks))
         return ST_COLD;
+    row->cold = false;
     *ret_record = row->record;
     return 0;
 }

@@ -637,6 +637,20 @@ static void test_forwarded_to_cold_keys(void **state)
         slice_str("$1\r\n1\r\n$1\r\n2\r\n:4\r\n$1\r\n4\r\n$1\r\n4\r\n$1\r\n5\r\n+PONG\r\n")));
 }
 
+/* What is to be fetched is there when the fetch looks for it: so it ends while it is begun. */
+static void test_forwarded_to_keys_that_others_fetch(void **state)
+{
+    fake_expect(client, "MSET a 1 b 2 c 3 d 4 e 5\r\n", "+OK\r\n");
+    chill_all();
+    for (unsigned i = 0; i < 3; i++)
+        node->shards[i].engine->cold_asks = 1;
+    fake_expect(
+        client, "GET a\r\nGET b\r\nINCR c\r\nGET d\r\nGET e\r\nGET a\r\nGET e\r\nPING\r\n",
+        "$1\r\n1\r\n$1\r\n2\r\n:4\r\n$1\r\n4\r\n$1\r\n5\r\n$1\r\n1\r\n$1\r\n5\r\n+PONG\r\n");
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(node->shards[i].engine->fetched, 0);
+}
+
 static void test_gone_while_forwarded(void **state)
 {
     fake_expect(client, "MSET a 1 b 2 c 3 d 4 e 5\r\n", "+OK\r\n");
@@ -737,6 +751,7 @@ int main(void)
         TS(test_forwarded),
         TS(test_forwarded_errors_and_barriers),
         TS(test_forwarded_to_cold_keys),
+        TS(test_forwarded_to_keys_that_others_fetch),
         TS(test_gone_while_forwarded),
         TS(test_forwarded_writes_wait_for_pressure),
         TS(test_forwarded_waits_for_the_sync),
