@@ -55,6 +55,10 @@ int status_from_errno(int err)
         return ST_DENIED;
     case EROFS:
         return ST_READONLY;
+    case ENOTDIR:
+        return ST_NOTDIR;
+    case EISDIR:
+        return ST_ISDIR;
     case ETIMEDOUT:
         return ST_TIMEOUT;
     case EPIPE:

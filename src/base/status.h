@@ -24,7 +24,9 @@
     X(ST_COLD, -17, "the key must be fetched from disk first") \
     X(ST_UNSUPPORTED, -18, "not supported")                    \
     X(ST_UNCERTAIN, -19, "the outcome is unknown")             \
-    X(ST_READONLY, -20, "read-only file system")
+    X(ST_READONLY, -20, "read-only file system")               \
+    X(ST_NOTDIR, -21, "not a directory")                       \
+    X(ST_ISDIR, -22, "a directory, not a file")
 
 enum status {
     ST_OK = 0,

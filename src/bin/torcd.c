@@ -31,10 +31,11 @@ static int read_file(const char *path, size_t max_bytes, char **ret_text, size_t
         n = read(fd, text + len, max_bytes + 1 - len);
         len += n > 0 ? (size_t)n : 0;
     }
+    int err = n < 0 ? errno : 0;
     close(fd);
     if (n < 0 || len > max_bytes) {
         free(text);
-        return n < 0 ? ST_IO : ST_LIMIT;
+        return n < 0 ? status_from_errno(err) : ST_LIMIT;
     }
     *ret_text = text;
     *ret_len = len;

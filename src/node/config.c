@@ -483,7 +483,7 @@ size_t config_format(const struct settings *s, unsigned index, char out[CONFIG_V
 
 static void allowed_number(const struct config_row *row, char *out, size_t bytes)
 {
-    const char *what = row->kind == KIND_BYTES     ? "a memory value"
+    const char *what = row->kind == KIND_BYTES     ? "a memory value (bytes, or like 64mb)"
                        : row->kind == KIND_SECONDS ? "a duration (seconds, or like 5m)"
                        : row->kind == KIND_MILLIS  ? "a duration (milliseconds, or like 5s)"
                                                    : "a number";

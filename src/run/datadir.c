@@ -1,6 +1,7 @@
 #include "run/datadir.h"
 
 #include <errno.h>
+#include <libgen.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -208,12 +209,25 @@ static int tier_open(struct datadir *dir, const struct config_sizes *sizes,
     return st;
 }
 
+/* Why the directory can't be made or opened. */
+static const char *directory_trouble(const char *path, int st)
+{
+    char copy[1200];
+    struct stat info;
+    if (stat(path, &info) == 0)
+        return S_ISDIR(info.st_mode) ? status_text(st) : "it is not a directory";
+    snprintf(copy, sizeof(copy), "%s", path);
+    if (st != ST_NOTFOUND)
+        return status_text(st);
+    return stat(dirname(copy), &info) == 0 ? "it can't be made there" : "the directory above it does not exist";
+}
+
 static int directory_lock(struct datadir *dir, char error[DATADIR_ERROR_BYTES])
 {
     int st = disk_posix_open(dir->path, true, &dir->disk);
     if (st < 0) {
         describe(error, "can't open data directory %s: %s", dir->path,
-                 st == ST_NOTFOUND ? "the directory above it does not exist" : status_text(st));
+                 directory_trouble(dir->path, st));
         return st;
     }
     st = disk_posix_lock(dir->disk, LOCK_FILE, &dir->lock_fd);

@@ -51,6 +51,23 @@ static void test_parse(void **state)
            0);
 }
 
+/* What is not text is stored as it is written, whatever a number of C could hold. */
+static void test_numbers(void **state)
+{
+    const struct entry_fields whole = {.key = "Package"};
+    const char *line = "{\"Package\":\"p2\",\"id\":18446744073709551615}";
+    expect(line, &whole, SLICE("p2"), slice_str(line), 0);
+    expect("{\"key\":\"r\",\"value\":1.50}", &usual, SLICE("r"), SLICE("1.50"), 0);
+    expect("{\"value\" : 18446744073709551616 , \"key\" : 123456789012345678901234567890 }", &usual,
+           SLICE("123456789012345678901234567890"), SLICE("18446744073709551616"), 0);
+    expect("{\"key\":-0,\"value\":[ 1e2, {\"a \\\" b\": \"}\"} ] ,\"ttl_ms\":7}", &usual,
+           SLICE("-0"), SLICE("[1e2,{\"a \\\" b\":\"}\"}]"), 7);
+    expect("{\"key\":\"a\",\"v\\u0061lue\":2.0}", &usual, SLICE("a"), SLICE("2.0"), 0);
+    refuse("{\"key\":1e3,\"value\":\"\"}", &usual, "neither a text nor a whole number");
+    refuse("{\"key\":\"a\",\"value\":\"\",\"ttl_ms\":5.0}", &usual, "ttl_ms");
+    refuse("{\"key\":\"a\",\"value\":\"\",\"ttl_ms\":18446744073709551615}", &usual, "ttl_ms");
+}
+
 static void test_fields(void **state)
 {
     const struct entry_fields whole = {.key = "id"}, one = {.key = "id", .value = "name"};
@@ -129,9 +146,9 @@ static void test_utf8(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),   cmocka_unit_test(test_fields),
-        cmocka_unit_test(test_refuses), cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_parse),      cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_fields),     cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
