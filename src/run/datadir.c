@@ -219,7 +219,8 @@ static const char *directory_trouble(const char *path, int st)
     snprintf(copy, sizeof(copy), "%s", path);
     if (st != ST_NOTFOUND)
         return status_text(st);
-    return stat(dirname(copy), &info) == 0 ? "it can't be made there" : "the directory above it does not exist";
+    return stat(dirname(copy), &info) == 0 ? "it can't be made there"
+                                           : "the directory above it does not exist";
 }
 
 static int directory_lock(struct datadir *dir, char error[DATADIR_ERROR_BYTES])
