@@ -40,7 +40,7 @@ enum scope { EVERYWHERE, FOR_IMPORT, FOR_EXPORT, FOR_BOTH };
     X(KEY_PREFIX, "key-prefix", 0, "text", FOR_IMPORT, "put this before each key")                \
     X(NO_HEADER, "no-header", 0, NULL, FOR_IMPORT, "CSV without names: key,value[,ttl_ms]")       \
     X(RESUME, "resume", 0, NULL, FOR_IMPORT, "go on where an interrupted import stopped")         \
-    X(DRY_RUN, "dry-run", 0, NULL, FOR_IMPORT, "read and check everything, store nothing")        \
+    X(DRY_RUN, "dry-run", 0, NULL, FOR_IMPORT, "read and parse everything, store nothing")        \
     X(MATCH, "match", 0, "pattern", FOR_BOTH,                                                     \
       "only keys like this (export, and import from redis://)")
 

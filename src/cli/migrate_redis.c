@@ -6,10 +6,12 @@
 #include "base/buffer.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
+#include "cli/quote.h"
 #include "cli/scan.h"
 #include "cli/sink.h"
 
 #define SHOWN_ERRORS_MAX 10
+#define KEY_SHOWN_BYTES  40 /* at most four times as long when quoted */
 
 struct migration {
     const struct args *args;
@@ -31,8 +33,18 @@ static void on_refused(void *ctx, const struct sink_mark *mark, struct slice err
 {
     struct migration *m = ctx;
     if (m->failed++ < SHOWN_ERRORS_MAX)
-        fprintf(stderr, "%s%.*s\n", m->progress.drawn_ms ? "\r\x1b[K" : "", (int)error.len,
-                (const char *)error.data);
+        fprintf(stderr, "%skey %s: %.*s\n", m->progress.drawn_ms ? "\r\x1b[K" : "", mark->key,
+                (int)error.len, (const char *)error.data);
+}
+
+/* Quoted, and cut where it is long. */
+static void show_key(struct slice key, struct sink_mark *mark)
+{
+    BUFFER_AUTO struct buffer text = {0};
+    bool cut = key.len > KEY_SHOWN_BYTES;
+    quote_append(&text, cut ? slice_make(key.data, KEY_SHOWN_BYTES) : key);
+    snprintf(mark->key, sizeof(mark->key), "%.*s%s", (int)text.len, (const char *)text.data,
+             cut ? "..." : "");
 }
 
 static int on_item(void *ctx, const struct scan_item *item, struct failure *failure)
@@ -48,7 +60,9 @@ static int on_item(void *ctx, const struct scan_item *item, struct failure *fail
     buffer_append_slice(&m->key, item->key);
     struct sink_write write = {
         .key = buffer_slice(&m->key), .value = item->value, .expires_at_ms = item->expires_at_ms};
-    return sink_put(m->sink, &write, &(struct sink_mark){0}, failure);
+    struct sink_mark mark = {0};
+    show_key(buffer_slice(&m->key), &mark);
+    return sink_put(m->sink, &write, &mark, failure);
 }
 
 static void append_left(const struct scan_counts *counts, bool json, struct buffer *out)

@@ -8,13 +8,15 @@
 #include "cli/client.h"
 #include "cli/input.h"
 
-#define SINK_REQUESTS_MAX 1024 /* unanswered */
-#define SINK_BYTES_MAX    ((size_t)8 << 20)
+#define SINK_REQUESTS_MAX    1024 /* unanswered */
+#define SINK_KEY_SHOWN_BYTES 200
+#define SINK_BYTES_MAX       ((size_t)8 << 20)
 
 /* What the caller wants to know again: where in his source the record was. */
 struct sink_mark {
     uint64_t line;
     struct input_place behind;
+    char key[SINK_KEY_SHOWN_BYTES]; /* for a person, where there are no lines; or "" */
 };
 
 struct sink_ops {
