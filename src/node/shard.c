@@ -179,14 +179,6 @@ bool shard_turn_end(struct shard *s)
         state->room_kept = false;
         s->env->ops->log_room(s->env, 0);
     }
-    if (state->await_lsn > 0) {
-        pending_add(s, state->await_lsn);
-        state->await_lsn = 0;
-    }
-    if (state->pending_count == 0)
-        s->committed_turn = s->turn;
-    else
-        shard_synced(s, s->env->ops->synced_lsn(s->env));
     if (s->node->durable)
         s->lsn = s->env->ops->log_end_lsn(s->env);
     if (s->id == 0 && s->node->durable)
@@ -194,6 +186,13 @@ bool shard_turn_end(struct shard *s)
     uint64_t begin_us = latency_begin(s);
     bool busy = engine_turn(s->engine, s->lsn, s->now_ms);
     latency_end(s, LATENCY_ENGINE_TURN, begin_us);
+    /* Behind the engine's turn: scans that end in it belong to this turn, and say what it awaits.
+     */
+    if (state->await_lsn > 0) {
+        pending_add(s, state->await_lsn);
+        state->await_lsn = 0;
+    }
+    shard_turn_settle(s, s->env->ops->synced_lsn(s->env));
     return busy;
 }
 
@@ -206,6 +205,13 @@ void shard_synced(struct shard *s, uint64_t lsn)
         state->pending_first = (state->pending_first + 1) % PENDING_TURNS_MAX;
         state->pending_count--;
     }
+}
+
+void shard_turn_settle(struct shard *s, uint64_t lsn)
+{
+    shard_synced(s, lsn);
+    if (state_of(s)->pending_count == 0 && log_batch_bytes(&s->batch) == 0)
+        s->committed_turn = s->turn;
 }
 
 /* --- reads and writes --- */

@@ -75,6 +75,9 @@ void shard_turn_begin(struct shard *s);
 bool shard_turn_end(struct shard *s);
 /* The log was synced up to lsn: commits turns under `always`. */
 void shard_synced(struct shard *s, uint64_t lsn);
+/* The same between shard_turn_end() and the next turn. A turn that waits for nothing is committed
+ * with those before it. */
+void shard_turn_settle(struct shard *s, uint64_t lsn);
 
 /* --- reads and writes, inside a turn --- */
 

@@ -283,7 +283,7 @@ static void sync_turn(struct shard_thread *t)
         return;
     committer_turn_ended(t->shared->committer);
     t->synced_lsn = committer_synced_lsn(t->shared->committer);
-    shard_synced(t->shard, t->synced_lsn);
+    shard_turn_settle(t->shard, t->synced_lsn);
 }
 
 static void turn_end(struct shard_thread *t)

@@ -26,6 +26,7 @@ struct engine {
     struct list_head fetches;
     struct engine_scan *scan; /* waiting for fake_engine_work() */
     bool defer_scans;
+    unsigned scan_turns; /* a waiting scan ends in so many turns; 0: never by itself */
     unsigned pressure;
     int fetch_status; /* what fetches end with */
     uint64_t fetched;
@@ -262,6 +263,11 @@ void engine_drop_keyspace(struct engine *e, uint32_t keyspace)
 
 bool engine_turn(struct engine *e, uint64_t lsn, uint64_t now_ms)
 {
+    struct engine_scan *scan = e->scan;
+    if (scan == NULL || e->scan_turns == 0 || --e->scan_turns > 0)
+        return false;
+    e->scan = NULL;
+    fake_scan_run(e, scan);
     return false;
 }
 

@@ -94,6 +94,58 @@ static void test_reads_wait_for_a_flushdb_that_is_not_synced(void **state)
     fake_disconnect(client);
 }
 
+/* What is awaited may be synced when the turn behind it ends: then nothing is left to wait for. */
+static void test_turn_without_writes_commits_with_those_before(void **state)
+{
+    struct shard *s = node->shards[0].shard;
+    struct key key = key_on(0, "k");
+    node->node->commit_on_sync = true;
+    shard_turn_begin(s);
+    assert_int_equal(shard_may_write(s, 10), 0);
+    shard_put(s, &key, slice_str("v"), 0);
+    shard_turn_end(s);
+    assert_true(s->committed_turn < s->turn);
+    shard_turn_begin(s);
+    shard_turn_end(s);
+    assert_true(s->committed_turn < s->turn);
+    shard_turn_settle(s, node->lsn - 1);
+    assert_true(s->committed_turn < s->turn);
+    shard_turn_settle(s, node->lsn);
+    assert_int_equal(s->committed_turn, s->turn);
+    shard_turn_begin(s);
+    assert_int_equal(shard_may_write(s, 10), 0);
+    shard_put(s, &key, slice_str("v"), 0);
+    shard_turn_end(s);
+    node->synced_lsn = node->lsn;
+    shard_turn_begin(s);
+    shard_turn_end(s);
+    assert_int_equal(s->committed_turn, s->turn);
+}
+
+/* The other shard's rows are there before the home part ends, with the engine's turn. */
+static void test_scan_that_ends_in_the_engines_turn_waits_for_other_shards(void **state)
+{
+    struct fake_client *client = fake_connect(node, 0);
+    struct key key = key_on(1, "k");
+    struct shard *s = node->shards[1].shard;
+    char wanted[64];
+    snprintf(wanted, sizeof(wanted), "*1\r\n$%zu\r\n%.*s\r\n", key.bytes.len, (int)key.bytes.len,
+             (const char *)key.bytes.data);
+    node->node->commit_on_sync = true;
+    node->shards[0].engine->defer_scans = true;
+    node->shards[0].engine->scan_turns = 2;
+    shard_turn_begin(s);
+    assert_int_equal(shard_may_write(s, 10), 0);
+    shard_put(s, &key, slice_str("v"), 0);
+    shard_turn_end(s);
+    fake_expect(client, "KEYS *\r\n", "");
+    assert_int_equal(node->shards[0].engine->scan_turns, 0);
+    assert_null(node->shards[0].engine->scan);
+    node->synced_lsn = node->lsn;
+    expect_then(client, wanted);
+    fake_disconnect(client);
+}
+
 static void test_scan_waits_for_other_shards(void **state)
 {
     struct fake_client *client = fake_connect(node, 0);
@@ -202,7 +254,9 @@ int main(void)
         T(test_turn_commits_when_all_of_it_is_synced),
         T(test_many_unsynced_turns),
         T(test_reads_wait_for_a_flushdb_that_is_not_synced),
+        T(test_turn_without_writes_commits_with_those_before),
         T(test_scan_waits_for_other_shards),
+        T(test_scan_that_ends_in_the_engines_turn_waits_for_other_shards),
         T(test_no_write_without_stamps),
         T(test_writes_heed_the_pressure_of_all_shards),
         T(test_watches_are_bounded),
