@@ -302,8 +302,25 @@ static void recount_submit(struct engine_recount *r)
     engine_submit(r->engine, &r->work);
 }
 
+/* No count can be had now: who asked hears why. */
+static void recount_fail(struct engine *e, struct engine_keyspace *k, int st)
+{
+    struct engine_recount *r = k->recount;
+    k->recount = NULL;
+    k->recount_wanted = false;
+    rest_from_recount(k, r != NULL ? r->begin_ms : e->now_ms, e->now_ms);
+    if (r != NULL)
+        answer(&r->counts, st, 0, 0);
+    free(r);
+    answer(&k->counts, st, 0, 0);
+}
+
 static void recount_begin(struct engine *e, struct engine_keyspace *k)
 {
+    if (e->flush_error < 0 && e->flush_error != ST_NOSPACE) {
+        recount_fail(e, k, e->flush_error); /* what it would wait for never comes */
+        return;
+    }
     bool frozen = engine_freeze(e);
     if (!frozen && e->wrote)
         return; /* no room for another generation: at a later turn */
@@ -352,17 +369,13 @@ void engine_counts_visible(struct engine *e, struct engine_generation *g)
     }
 }
 
-void engine_counts_failed(struct engine *e, struct engine_generation *g, int st)
+void engine_counts_failed(struct engine *e, int st)
 {
     list_foreach_safe (node, spare, &e->keyspaces) {
         struct engine_keyspace *k = list_entry(node, struct engine_keyspace, link);
-        struct engine_recount *r = k->recount;
-        if (r == NULL || r->after != g)
-            continue;
-        k->recount = NULL;
-        rest_from_recount(k, r->begin_ms, e->now_ms);
-        answer(&r->counts, st, 0, 0);
-        free(r);
+        bool asked = k->recount != NULL ? k->recount->after != NULL : !list_empty(&k->counts);
+        if (asked)
+            recount_fail(e, k, st);
     }
 }
 

@@ -152,7 +152,7 @@ static void flush_failed(struct engine *e, struct engine_generation *g)
     if (g->retry_ms > ENGINE_RETRY_MS_MAX)
         g->retry_ms = ENGINE_RETRY_MS_MAX;
     g->retry_at_ms = e->now_ms + g->retry_ms;
-    engine_counts_failed(e, g, g->flush.st);
+    engine_counts_failed(e, g->flush.st);
 }
 
 static void note_rows(struct engine *e, const struct engine_generation *g)

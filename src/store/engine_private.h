@@ -184,8 +184,8 @@ void engine_keyspace_change(struct engine_keyspace *k, const struct table_before
 void engine_keyspace_expired(struct engine *e, uint32_t id, uint64_t expire_ms);
 void engine_keyspace_drop(struct engine *e, uint32_t id);
 void engine_counts_visible(struct engine *e, struct engine_generation *g);
-/* The generation's flush failed: who waits for it hears so. */
-void engine_counts_failed(struct engine *e, struct engine_generation *g, int st);
+/* A flush failed: who waits for it, or for one behind it, hears so. */
+void engine_counts_failed(struct engine *e, int st);
 void engine_counts_turn(struct engine *e);
 void engine_counts_unknown(struct engine *e); /* rows changed unseen */
 void engine_counts_done(struct engine *e);

@@ -155,6 +155,38 @@ static void test_count_failure_is_told(void **state)
     finish(&f);
 }
 
+/* A flush that failed for good is never tried again: counts that need it, or one behind it, end. */
+static void test_counts_end_when_flushes_failed_for_good(void **state)
+{
+    struct fixture f;
+    struct counter early = {.count = {.keyspace = SPACE, .done = counted}};
+    struct counter late = early;
+    uint64_t keys, expiring;
+    start(&f, false);
+    put(&f, "a", "1");
+    flush(&f);
+    restart(&f);
+    put(&f, "b", "1");
+    engine_flush(f.e, f.lsn);
+    put(&f, "c", "1");
+    tier_model_fail(f.model, TIER_MODEL_FINISH, ST_IO, 1);
+    engine_count(f.e, &early.count); /* freezes a generation behind the one that is flushed */
+    turn(&f);
+    assert_int_equal(f.e->frozen_count, 2);
+    work_later_all(&f.later);
+    assert_int_equal(early.calls, 1);
+    assert_int_equal(early.st, ST_IO);
+    engine_count(f.e, &late.count);
+    turn(&f);
+    assert_int_equal(late.calls, 1);
+    assert_int_equal(late.st, ST_IO);
+    f.now_ms += ENGINE_COUNT_PAUSE_MS_MIN;
+    engine_count_soon(f.e, SPACE);
+    turns_and_work(&f);
+    assert_int_equal(engine_count_known(f.e, SPACE, &keys, &expiring), ST_AGAIN);
+    finish(&f);
+}
+
 static void test_drop_frees_both(void **state)
 {
     struct fixture f;
@@ -226,6 +258,7 @@ int main(void)
         cmocka_unit_test(test_count_soon),
         cmocka_unit_test(test_count_stops),
         cmocka_unit_test(test_count_failure_is_told),
+        cmocka_unit_test(test_counts_end_when_flushes_failed_for_good),
         cmocka_unit_test(test_drop_frees_both),
         cmocka_unit_test(test_drop_during_flush),
         cmocka_unit_test(test_expired_values_leave_memory),
