@@ -320,19 +320,27 @@ int ring_map_move(struct ring_map *map, unsigned layer, unsigned partition,
     return 0;
 }
 
-int ring_map_step(struct ring_map *map, unsigned layer, unsigned partition, enum ring_stage stage)
+bool ring_map_may_step(const struct ring_map *map, unsigned layer, unsigned partition,
+                       enum ring_stage stage)
 {
-    struct ring_row *row = find_row(map, layer, partition);
+    const struct ring_row *row = find_row(map, layer, partition);
     if (row == NULL)
-        return ST_NOTFOUND;
+        return false;
     const uint8_t *path = path_of(map->layers[layer].mode);
     unsigned at = 1;
     while (at < STAGES - 1 && path[at] != row->stage)
         at++;
     if (at == STAGES - 1) /* SETTLED: no step leads out of it, ring_map_move() does */
-        return ST_INVALID;
-    bool on = path[at + 1] == stage, back = path[at - 1] == stage && row->stage != RING_CLEANUP;
-    if (!on && !back)
+        return false;
+    return path[at + 1] == stage || (path[at - 1] == stage && row->stage != RING_CLEANUP);
+}
+
+int ring_map_step(struct ring_map *map, unsigned layer, unsigned partition, enum ring_stage stage)
+{
+    struct ring_row *row = find_row(map, layer, partition);
+    if (row == NULL)
+        return ST_NOTFOUND;
+    if (!ring_map_may_step(map, layer, partition, stage))
         return ST_INVALID;
     row->stage = (uint8_t)stage;
     row->epoch = map->epoch;

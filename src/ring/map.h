@@ -95,6 +95,8 @@ int ring_map_move(struct ring_map *map, unsigned layer, unsigned partition,
                   const struct ring_set *to);
 /* One stage on or back. From the first stage back, or from CLEANUP on, is SETTLED. ST_NOTFOUND;
  * ST_INVALID: no step leads there. */
+bool ring_map_may_step(const struct ring_map *map, unsigned layer, unsigned partition,
+                       enum ring_stage stage);
 int ring_map_step(struct ring_map *map, unsigned layer, unsigned partition, enum ring_stage stage);
 
 bool ring_set_has_node(const struct ring_set *set, uint64_t node);
