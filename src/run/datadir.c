@@ -200,6 +200,7 @@ static int tier_open(struct datadir *dir, const struct config_sizes *sizes,
         .cache_bytes = sizes->block_cache_bytes,
         .background_threads = 1,
         .create = !dir->identity.log_ready,
+        .keep_free_bytes = BALLAST_BYTES,
         .policy = policy,
     };
     int st = tier_rocks_open(&options, reason, sizeof(reason), &dir->tier);
@@ -245,6 +246,8 @@ int datadir_open(const struct settings *s, const struct config_sizes *sizes,
 {
     struct datadir dir = {.lock_fd = -1, .path = mem_strdup(s->data_dir)};
     int st = directory_lock(&dir, error);
+    if (st == 0)
+        ballast_drop(&dir.ballast, dir.disk, dir.path);
     if (st == 0)
         st = identity_open(&dir, s, error);
     if (st == 0) {

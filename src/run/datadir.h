@@ -2,6 +2,7 @@
  *
  *   torc.identity   cluster, node, log, actor, clock: store/identity.h
  *   torc.lock       held while a process uses the directory
+ *   torc.ballast    room for a start on a full disk: run/ballast.h
  *   log/            segments of the commit log, and how far it is synced: run/synced_file.h
  *   rocks/          the cold tier; its meta rows: "birth", "log" (below), "keyspaces" (node/node.h)
  *   snapshots/      copies of all this, each usable as a data directory
@@ -14,6 +15,7 @@
 #include <stdbool.h>
 
 #include "node/config.h"
+#include "run/ballast.h"
 #include "store/disk.h"
 #include "store/identity.h"
 #include "store/tier.h"
@@ -27,6 +29,7 @@ struct datadir {
     int lock_fd;
     struct identity identity;
     struct synced_file *log_synced; /* may be NULL */
+    struct ballast ballast;
     struct tier *tier;
     char *path;
     unsigned partitions;

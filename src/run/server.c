@@ -320,6 +320,7 @@ static void tick(struct server *server)
         clock_reserve(server);
         server_truncate(server);
         server_snapshot_tick(server);
+        ballast_keep(&server->dir.ballast);
         tier_alarm_look(&server->alarm, server->dir.tier);
     }
 }

@@ -33,12 +33,15 @@ static void finish_some(struct server *server)
         executor_finish(&server->shared.threads[i]->owner);
 }
 
-/* Lets the table be flushed when the log holds more than fits. */
+/* Lets the table be flushed when the log holds more than fits. Not on a full disk: there it grows
+ * to what the log holds. */
 static int relieve(struct server *server, uint64_t lsn)
 {
     for (unsigned i = 0; i < server->shared.count; i++) {
         struct shard *s = server->shared.node->shard[i];
         while (engine_pressure(s->engine) >= PRESSURE_WAIT) {
+            if (engine_flush_error(s->engine) == ST_NOSPACE)
+                break; /* it fitted into memory before, and serving needs no room */
             if (engine_flush_error(s->engine) != 0)
                 return engine_flush_error(s->engine);
             shard_thread_finish_work(server->shared.threads[i]);
@@ -163,6 +166,7 @@ int server_recover(struct server *server, char error[CONFIG_ERROR_BYTES])
                  server->dir.path, status_text(st));
         return st;
     }
+    ballast_keep(&server->dir.ballast); /* before spare segments take the room */
     server->shared.node->actor = server->dir.identity.actor;
     node_hlc_reserved(server->shared.node, server->dir.identity.clock_max);
     log_event(LOG_NOTICE, "recovered",

@@ -98,6 +98,7 @@ struct tier_rocks_options {
     uint64_t cache_bytes; /* block cache */
     int background_threads;
     bool create;
+    uint64_t keep_free_bytes; /* a bulk that leaves less on the disk fails: ST_NOSPACE */
     struct tier_policy policy;
 };
 

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,14 +30,17 @@
 #include "store/rocks_logger.h"
 #include "store/tier.h"
 
-#define SST_FILE_BYTES        (64u << 20)  /* of those that compaction writes */
-#define BULK_FILE_BYTES       (256u << 20) /* fewer files at level 0 for a big flush */
-#define LEVEL_BASE_BYTES      (1024u << 20)
-#define META_MEMTABLE_BYTES   (1u << 20)
+#define SST_FILE_BYTES       (64u << 20)  /* of those that compaction writes */
+#define BULK_FILE_BYTES      (256u << 20) /* fewer files at level 0 for a big flush */
+#define LEVEL_BASE_BYTES     (1024u << 20)
+#define META_MEMTABLE_BYTES  (1u << 20)
+#define MANIFEST_AHEAD_BYTES (64u << 10) /* RocksDB's 4 MiB would be the most that a start takes \
+                                          */
 #define BLOCK_BYTES           4096
 #define METADATA_BLOCK_BYTES  4096
 #define BLOOM_BITS_PER_KEY    10
 #define SCAN_READAHEAD_BYTES  (256u << 10)
+#define ROOM_LOOK_BYTES       (1u << 20) /* the disk's room is looked at each time so much is written */
 #define LEVEL0_COMPACT_FILES  8
 #define LEVEL0_WAIT_FILES     40
 #define LEVEL0_WAIT_STEP_MS   20
@@ -61,6 +65,7 @@ struct tier_rocks {
     struct tier_policy policy;
     rocksdb_compactionfilter_t *filter;
     char *bulk_dir;
+    uint64_t keep_free_bytes;
     _Atomic uint64_t next_file;
     _Atomic bool filled; /* rows may be there */
 };
@@ -80,6 +85,7 @@ struct rocks_bulk { /* struct tier_bulk */
     rocksdb_sstfilewriter_t *writer; /* NULL between files */
     char **files;
     size_t files_count, files_cap;
+    uint64_t looked_bytes; /* of the file being written, when the disk's room was last looked at */
 };
 
 static struct tier_rocks *rocks_of(struct tier *t)
@@ -335,11 +341,26 @@ static int bulk_close_file(struct rocks_bulk *b)
     return status_take(b->rocks, error);
 }
 
+/* A bulk that finds no room fails in the end: before, it would have taken the last of it from those
+ * who need little. */
+static int bulk_room(struct rocks_bulk *b, uint64_t file_bytes)
+{
+    struct statvfs fs;
+    if (file_bytes > 0 && file_bytes - b->looked_bytes < ROOM_LOOK_BYTES)
+        return 0;
+    b->looked_bytes = file_bytes;
+    if (b->rocks->keep_free_bytes == 0 || statvfs(b->rocks->bulk_dir, &fs) != 0)
+        return 0;
+    return (uint64_t)fs.f_bavail * fs.f_frsize < b->rocks->keep_free_bytes ? ST_NOSPACE : 0;
+}
+
 static int rocks_bulk_add(struct tier_bulk *bulk, struct slice row, struct slice value)
 {
     struct rocks_bulk *b = (struct rocks_bulk *)bulk;
     if (b->writer == NULL) {
-        int st = bulk_open_file(b);
+        int st = bulk_room(b, 0);
+        if (st == 0)
+            st = bulk_open_file(b);
         if (st != 0)
             return st;
     }
@@ -350,7 +371,7 @@ static int rocks_bulk_add(struct tier_bulk *bulk, struct slice row, struct slice
         return status_take(b->rocks, error);
     uint64_t bytes = 0;
     rocksdb_sstfilewriter_file_size(b->writer, &bytes);
-    return bytes >= BULK_FILE_BYTES ? bulk_close_file(b) : 0;
+    return bytes >= BULK_FILE_BYTES ? bulk_close_file(b) : bulk_room(b, bytes);
 }
 
 /* Frees the bulk; the files go too unless RocksDB has taken them over. */
@@ -594,6 +615,7 @@ static rocksdb_options_t *options_make(struct tier_rocks *r, const struct tier_r
     rocksdb_options_set_write_buffer_size(options, META_MEMTABLE_BYTES);
     rocksdb_options_set_compression(options, rocksdb_lz4_compression);
     rocksdb_options_set_info_log(options, r->logger);
+    rocksdb_options_set_manifest_preallocation_size(options, MANIFEST_AHEAD_BYTES);
     rocksdb_options_set_stats_dump_period_sec(options, 0);
     rocksdb_options_set_stats_persist_period_sec(options, 0);
     rocksdb_options_set_skip_stats_update_on_db_open(options, 1);
@@ -659,6 +681,7 @@ int tier_rocks_open(const struct tier_rocks_options *options, char *error, size_
         options->cache_bytes > CACHE_BYTES_MIN ? options->cache_bytes : CACHE_BYTES_MIN;
     r->base.ops = &ROCKS_OPS;
     r->policy = options->policy;
+    r->keep_free_bytes = options->keep_free_bytes;
     r->env = rocksdb_create_default_env();
     r->logger = rocks_logger_create();
     r->cache = rocksdb_cache_create_lru(cache_bytes);
