@@ -192,7 +192,8 @@ bool shard_turn_end(struct shard *s)
         pending_add(s, state->await_lsn);
         state->await_lsn = 0;
     }
-    shard_turn_settle(s, s->env->ops->synced_lsn(s->env));
+    bool waits = state->pending_count > 0; /* only then there is surely a log */
+    shard_turn_settle(s, waits ? s->env->ops->synced_lsn(s->env) : 0);
     return busy;
 }
 
