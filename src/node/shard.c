@@ -26,6 +26,7 @@ struct shard_state {
     unsigned pending_first, pending_count;
     struct list_head claims;   /* struct shard_hold that wait for this shard */
     struct shard_hold *holder; /* who has it, possibly this shard itself */
+    unsigned claims_made;      /* from here, not yet released; atomic */
     struct buffer *atomic_out; /* payload of the record that atomic operations go to */
     uint64_t await_lsn;        /* this turn showed another shard's writes up to here */
     bool room_kept;            /* more than the batch always has was asked for in this turn */
@@ -428,6 +429,7 @@ void shard_acquire(struct shard *s, struct shard_hold *hold, uint64_t mask)
     hold->mask = mask;
     hold->next = 0;
     hold->task.run = hold_visit;
+    __atomic_add_fetch(&state_of(s)->claims_made, 1, __ATOMIC_RELAXED);
     hold_visit(&hold->task, s);
 }
 
@@ -457,8 +459,15 @@ void shard_release(struct shard_hold *hold)
             pending_add(s, home->lsn);
         home->env->ops->unhold(home->env, i); /* not touched from here on */
     }
+    __atomic_sub_fetch(&state_of(home)->claims_made, 1, __ATOMIC_RELEASE);
     if (mask >> home->id & 1)
         hold_next(home);
+}
+
+unsigned shard_claims(const struct shard *s)
+{
+    const struct shard_state *state = s->impl;
+    return __atomic_load_n(&state->claims_made, __ATOMIC_ACQUIRE);
 }
 
 void shard_unheld(struct shard *s)

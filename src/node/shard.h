@@ -136,6 +136,8 @@ struct shard_hold {
 void shard_acquire(struct shard *s, struct shard_hold *hold, uint64_t mask);
 /* Writes the home shard's batch to the log, then gives all back. */
 void shard_release(struct shard_hold *hold);
+/* Claims of this home shard that were made and not yet released; from any thread. */
+unsigned shard_claims(const struct shard *s);
 
 /* On the shard's own thread. Until shard_unheld(), even when it was released already. */
 static inline bool shard_held(const struct shard *s)

@@ -369,6 +369,8 @@ static void drain(struct server *server)
     for (unsigned i = 0; i < server->shared.count; i++)
         shard_thread_call(server->shared.threads[i], thread_close, NULL);
     for (unsigned i = 0; i < server->shared.count; i++)
+        shard_thread_settle(server->shared.threads[i]);
+    for (unsigned i = 0; i < server->shared.count; i++)
         shard_thread_stop(server->shared.threads[i]);
 }
 

@@ -21,6 +21,7 @@
 #define FRAMES_MAX          65536  /* from peers, beside their limit in bytes; beyond, lost */
 #define ENGINE_TURN_US      100000 /* an idle shard's engine gets a turn so often */
 #define FINISH_WORK_WAIT_US 1000
+#define SETTLE_POLL_US      1000
 
 static struct shard_thread *of_env(struct env *env)
 {
@@ -439,6 +440,12 @@ static void go_live(struct shard_thread *t, void *ctx)
 void shard_thread_go_live(struct shard_thread *t)
 {
     shard_thread_call(t, go_live, NULL);
+}
+
+void shard_thread_settle(struct shard_thread *t)
+{
+    while (shard_claims(t->shard) > 0)
+        usleep(SETTLE_POLL_US);
 }
 
 void shard_thread_stop(struct shard_thread *t)

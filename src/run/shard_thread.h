@@ -96,6 +96,10 @@ void shard_thread_call(struct shard_thread *t, void (*fn)(struct shard_thread *t
  * the frame is the caller's still. */
 bool shard_thread_frame(struct shard_thread *t, struct peers_frame *frame);
 void shard_thread_go_live(struct shard_thread *t);
+/* From another thread, when all sessions of all shards are closed: waits until this shard's claims
+ * are over. A thread that ended before could be held, or be asked, by one that then waits for ever.
+ */
+void shard_thread_settle(struct shard_thread *t);
 /* Ends the loop and joins the thread; the peers are stopped before, and freed behind it. */
 void shard_thread_stop(struct shard_thread *t);
 void shard_thread_free(struct shard_thread *t); /* closes all, the front too; not the shard */

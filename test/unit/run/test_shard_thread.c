@@ -17,6 +17,7 @@
 #define SHARDS     3
 #define CLAIMS     4 /* of each shard at a time */
 #define HOLDS      500
+#define STOPS      200
 #define WAIT_TURNS 30000 /* of a millisecond: longer has failed */
 
 /* Memory-only shards on real threads. */
@@ -124,6 +125,33 @@ static void test_claims_on_all_shards_all_get_their_turn(void **state)
     assert_int_equal(unguarded_total, SHARDS * CLAIMS * HOLDS);
 }
 
+static void nothing(struct shard_thread *t, void *ctx)
+{
+}
+
+/* As at the server's end: nobody makes claims any more, and those under way still end. */
+static void test_threads_stop_when_claims_are_over(void **state)
+{
+    for (unsigned round = 1; round <= STOPS; round++) {
+        unsigned before = atomic_load(&finished);
+        for (unsigned i = 0; i < SHARDS * CLAIMS; i++)
+            claimants[i / CLAIMS][i % CLAIMS].done = HOLDS - 1;
+        for (unsigned i = 0; i < SHARDS; i++)
+            shard_thread_call(shared.threads[i], start_claims, NULL);
+        for (unsigned i = 0; i < SHARDS; i++)
+            shard_thread_call(shared.threads[i], nothing, NULL); /* behind the claims */
+        for (unsigned i = 0; i < SHARDS; i++)
+            shard_thread_settle(shared.threads[i]);
+        for (unsigned i = 0; i < SHARDS; i++)
+            shard_thread_stop(shared.threads[i]);
+        assert_int_equal(atomic_load(&finished), before + SHARDS * CLAIMS);
+        for (unsigned i = 0; i < SHARDS; i++) {
+            atomic_store(&shared.threads[i]->stop, false);
+            assert_int_equal(shard_thread_start(shared.threads[i]), 0);
+        }
+    }
+}
+
 /* Two claims from shard 1 queue for shard 0. The first one's hold begins and ends while shard 0's
  * thread is busy with something else; the second must get its turn all the same. */
 static struct shard_hold first_hold, queued_holds[2];
@@ -151,10 +179,6 @@ static void queue_claims(struct shard_thread *t, void *ctx)
         queued_holds[i].ready = count_and_release;
         shard_acquire(t->shard, &queued_holds[i], 1);
     }
-}
-
-static void nothing(struct shard_thread *t, void *ctx)
-{
 }
 
 static void release_and_dally(struct shard_thread *t, void *ctx)
@@ -273,6 +297,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hold_that_ended_unseen),
         cmocka_unit_test(test_claims_on_all_shards_all_get_their_turn),
+        cmocka_unit_test(test_threads_stop_when_claims_are_over),
         cmocka_unit_test(test_post_runs_on_the_other_thread),
         cmocka_unit_test(test_frames_go_out_and_come_in), /* the last: threads are stopped then */
     };
