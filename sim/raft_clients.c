@@ -14,6 +14,7 @@
 #define ATTEMPTS_MAX    40      /* then a client dies, unless all is healed */
 #define BEHIND_MAX_US   1000000 /* what was missed longer ago is not made up for */
 #define LARGE_BYTES_MAX KV_PAD_BYTES_MAX
+#define UNKNOWN_MAX     8   /* outcomes of one key */
 #define PACE_PERCENT    110 /* of the operations wanted: some are never answered */
 
 enum lane_state {
@@ -38,6 +39,7 @@ struct lane {
     size_t history_id;
     uint64_t began_us, floor, attempt;
     unsigned target, redirects, attempts;
+    uint8_t last_reply;   /* enum raft_reply_kind */
     bool opening, unsure; /* an attempt may have been executed */
 
     struct {
@@ -55,8 +57,10 @@ struct raft_clients {
     uint64_t moment, op_next, attempt_next, completed, pace_us, heal_us;
     bool healed, quiet;
     unsigned leader[RAFT_PLAN_CLIENTS_MAX][RAFT_PLAN_GROUPS_MAX]; /* as each believes */
-    int64_t seen[RAFT_PLAN_KEYS_MAX];                             /* what somebody saw last */
-    uint8_t *delivered;                                           /* a bit an attempt */
+    uint64_t key_at[RAFT_PLAN_KEYS_AT_ONCE];                      /* the key in each place */
+    uint8_t unknown[RAFT_PLAN_KEYS_MAX]; /* outcomes, of recorded operations */
+    int64_t seen[RAFT_PLAN_KEYS_MAX];    /* what somebody saw last */
+    uint8_t *delivered;                  /* a bit an attempt */
     size_t delivered_cap;
     struct buffer frame, command;
 };
@@ -164,10 +168,23 @@ static void lane_rest(struct lane *l)
         world_at(world_of(c), &l->event, l->next_us);
 }
 
+/* What nobody knows can have happened at any time since: with many such operations a key's history
+ * is too hard to judge. Another key takes its place. */
+static void key_spent(struct raft_clients *c, uint64_t key)
+{
+    uint64_t *place = &c->key_at[key % plan_of(c)->keys];
+    if (c->unknown[key] < UNKNOWN_MAX)
+        c->unknown[key]++;
+    if (c->unknown[key] == UNKNOWN_MAX && *place == key &&
+        key + plan_of(c)->keys < RAFT_PLAN_KEYS_MAX)
+        *place += plan_of(c)->keys;
+}
+
 /* Nobody will know whether it was done. A later number of the session keeps it from being done
  * after that. */
 static void lane_abandon(struct lane *l)
 {
+    key_spent(l->of, l->command.key);
     world_trace(world_of(l->of), raft_run_client(l->of->run, l->client), "abandon",
                 {"op", l->command.op}, {"attempts", l->attempts});
     lane_rest(l);
@@ -200,14 +217,14 @@ static void lane_done(struct lane *l, const struct raft_reply *r)
 
 static bool counts(const struct raft_clients *c, uint64_t key)
 {
-    return key * 100 / plan_of(c)->keys < plan_of(c)->counter_percent;
+    return key % plan_of(c)->keys * 100 / plan_of(c)->keys < plan_of(c)->counter_percent;
 }
 
 /* Its values expire by the time of the log: replicas must agree when, but for the history it is no
  * register. */
 static bool fades(const struct raft_clients *c, uint64_t key)
 {
-    return key * 37 % 100 < plan_of(c)->fading_percent;
+    return key % plan_of(c)->keys * 37 % 100 < plan_of(c)->fading_percent;
 }
 
 static uint32_t draw_pad(struct raft_clients *c)
@@ -219,7 +236,8 @@ static uint32_t draw_pad(struct raft_clients *c)
 
 static struct kv_command draw_command(struct raft_clients *c)
 {
-    struct kv_command d = {.op = ++c->op_next, .key = prng_below(&c->random, plan_of(c)->keys)};
+    uint64_t place = prng_below(&c->random, plan_of(c)->keys);
+    struct kv_command d = {.op = ++c->op_next, .key = c->key_at[place]};
     unsigned what = (unsigned)prng_below(&c->random, 100);
     if (percent(c, plan_of(c)->read_percent)) {
         d.kind = LINEAR_READ;
@@ -361,6 +379,7 @@ static void on_reply(void *ctx, unsigned from, struct slice bytes)
             l = &first[i];
     if (l == NULL)
         return; /* it waits no more */
+    l->last_reply = r.kind;
     if (l->opening) {
         lane_opened(l, &r);
         return;
@@ -401,6 +420,8 @@ struct raft_clients *raft_clients_new(struct raft_run *run)
     c->count = plan->clients * plan->lanes;
     c->lanes = mem_zalloc(c->count * sizeof(*c->lanes));
     c->pace_us = plan->faulty_us * c->count / RAFT_PLAN_OPERATIONS * 100 / PACE_PERCENT;
+    for (unsigned k = 0; k < plan->keys; k++)
+        c->key_at[k] = k;
     for (unsigned k = 0; k < RAFT_PLAN_KEYS_MAX; k++)
         c->seen[k] = LINEAR_ABSENT;
     for (unsigned i = 0; i < c->count; i++) {
@@ -476,8 +497,11 @@ void raft_clients_describe(const struct raft_clients *c, struct buffer *out)
         const struct lane *l = &c->lanes[i];
         if (c->quiet ? l->state == LANE_STOPPED : lane_lively(c, l))
             continue;
-        buffer_printf(out, "client %u is at attempt %u of an operation on group %" PRIu32 ", %s",
-                      l->client, l->attempts, l->group, l->sessions ? "in a session" : "alone");
+        buffer_printf(out,
+                      "client %u is at attempt %u of an operation on group %" PRIu32
+                      " with %" PRIu32 " bytes, %s, last answer %u",
+                      l->client, l->attempts, l->group, l->command.pad_bytes,
+                      l->sessions ? "in a session" : "alone", l->last_reply);
         return;
     }
 }

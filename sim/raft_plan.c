@@ -51,7 +51,7 @@ static struct raft_limits draw_limits(struct prng *r, const struct net_rates *ne
             tight ? between(r, 16 * KIB, 256 * KIB) : between(r, 1024 * KIB, 4096 * KIB),
         .tail_bytes_max = chance(r, 50) ? between(r, 1, 4 * KIB) : between(r, 64 * KIB, 1024 * KIB),
         .uncommitted_bytes_max =
-            chance(r, 30) ? between(r, 4 * KIB, 64 * KIB) : between(r, 1024 * KIB, 8192 * KIB),
+            chance(r, 30) ? between(r, 160 * KIB, 512 * KIB) : between(r, 1024 * KIB, 8192 * KIB),
         .reads_max = (uint32_t)(tight ? between(r, 2, 16) : 1024),
         .snapshot_chunk_bytes =
             (uint32_t)(chance(r, 50) ? chunk_min : between(r, 32 * KIB, 256 * KIB)),
@@ -75,11 +75,11 @@ static void draw_store(struct prng *r, struct raft_plan *plan)
 static void draw_clients(struct prng *r, struct raft_plan *plan)
 {
     plan->clients = (unsigned)between(r, 3, RAFT_PLAN_CLIENTS_MAX);
-    plan->lanes = (unsigned)(plan->net.delay_mean_us > 20000 ? 120 : 40) / plan->clients;
-    if (plan->lanes > RAFT_PLAN_LANES_MAX)
-        plan->lanes = RAFT_PLAN_LANES_MAX;
-    plan->keys =
-        (unsigned)(chance(r, 30) ? between(r, 10, 40) : between(r, 60, RAFT_PLAN_KEYS_MAX));
+    /* So many operations under way that there are enough of them in all. */
+    bool far = plan->net.delay_mean_us > 20000;
+    plan->lanes = (far ? 240u : 60u) / plan->clients + 1;
+    bool few = !far && chance(r, 30); /* else too many would be at one key at a time */
+    plan->keys = (unsigned)(few ? between(r, 10, 40) : between(r, 100, RAFT_PLAN_KEYS_AT_ONCE));
     plan->fading_percent = (unsigned)(chance(r, 50) ? between(r, 5, 30) : 0);
     plan->fade_ms_max = between(r, 10, chance(r, 50) ? 100 : 20000);
     plan->session_percent = (unsigned)between(r, 20, 80);

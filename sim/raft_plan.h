@@ -11,20 +11,21 @@
 #include "sim/net.h"
 #include "sim/world.h"
 
-#define RAFT_PLAN_NODES_MAX   7
-#define RAFT_PLAN_GROUPS_MAX  5
-#define RAFT_PLAN_CLIENTS_MAX 12
-#define RAFT_PLAN_LANES_MAX   128
-#define RAFT_PLAN_KEYS_MAX    512
-#define RAFT_PLAN_PARTITIONS  8 /* groups replicate the first ones */
-#define RAFT_PLAN_OPERATIONS  20000
-#define RAFT_PLAN_CLUSTER     UINT64_C(0x746f7263) /* of all nodes */
+#define RAFT_PLAN_NODES_MAX    7
+#define RAFT_PLAN_GROUPS_MAX   5
+#define RAFT_PLAN_CLIENTS_MAX  12
+#define RAFT_PLAN_LANES_MAX    128
+#define RAFT_PLAN_KEYS_MAX     4096 /* ever used */
+#define RAFT_PLAN_KEYS_AT_ONCE 512
+#define RAFT_PLAN_PARTITIONS   8 /* groups replicate the first ones */
+#define RAFT_PLAN_OPERATIONS   20000
+#define RAFT_PLAN_CLUSTER      UINT64_C(0x746f7263) /* of all nodes */
 
 struct raft_plan {
     unsigned nodes, groups;
     unsigned voters;         /* that each group has, but while its members change; <= nodes */
     unsigned clients, lanes; /* lanes: operations that one client has under way */
-    unsigned keys;
+    unsigned keys;           /* in use at a time */
     unsigned fading_percent; /* of the keys: values expire, so they are no register for linear.h */
     bool sync_always;
     bool one_voter; /* groups may shrink to one voter: only where all is synced before replies */
