@@ -92,10 +92,12 @@ static int files_prepare(struct server *server, char error[CONFIG_ERROR_BYTES])
         return ST_LIMIT;
     }
     atomic_store(&server->shared.clients_max, clients);
-    if (clients < server->settings->max_clients)
+    if (clients < server->settings->max_clients) {
         log_event(LOG_WARNING, "max_clients_lowered",
                   "from=%" PRId64 " to=%u because=open-files-limit limit=%u",
                   server->settings->max_clients, clients, files);
+        server->settings->max_clients = clients; /* what CONFIG GET shows */
+    }
     return 0;
 }
 
