@@ -15,11 +15,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/mem.h"
 
 #define DEPTH_MAX      8 /* directories below a snapshot */
 #define COPY_BYTES     (1u << 20)
 #define OPEN_FILES_MAX 16
+/* The last eight bytes of each table file: RocksDB's magic number of block based tables. */
+#define TABLE_MAGIC       UINT64_C(0x88e241b785f4cff7)
+#define TABLE_MAGIC_BYTES 8
 
 static int join(char path[PATH_MAX], const char *dir, const char *name, struct failure *failure)
 {
@@ -175,9 +179,35 @@ static bool is_immutable(const char *dir, const char *name)
            strcmp(dir + dir_len - 6, "/rocks") == 0;
 }
 
+/* A table file that was cut off, or whose end is something else. What is inside is checked by the
+ * server, block by block, as it reads. */
+static int check_table(const char *path, struct failure *failure)
+{
+    uint8_t end[TABLE_MAGIC_BYTES] = {0};
+    struct stat st = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        int err = errno;
+        if (fd >= 0)
+            close(fd);
+        return failure_errno(failure, err, "can't read", path);
+    }
+    bool whole = st.st_size >= TABLE_MAGIC_BYTES &&
+                 pread(fd, end, sizeof(end), st.st_size - TABLE_MAGIC_BYTES) == sizeof(end) &&
+                 bytes_get_u64(end) == TABLE_MAGIC;
+    close(fd);
+    if (!whole)
+        return failure_set(failure, ST_CORRUPT,
+                           "%s is damaged: its end is missing. Restore another snapshot.", path);
+    return 0;
+}
+
 static int take_file(const char *from, const char *to, bool immutable, mode_t mode,
                      struct restore_totals *totals, struct failure *failure)
 {
+    int result = immutable ? check_table(from, failure) : 0;
+    if (result < 0)
+        return result;
     totals->files++;
     if (immutable && link(from, to) == 0) {
         totals->linked++;

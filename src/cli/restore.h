@@ -7,7 +7,8 @@
  *   snapshot/rocks/...       all others are copied
  *
  * Everything is made in DATA_DIR.tmp and synced, then renamed: DATA_DIR is complete or not there.
- * It must not hold anything before. The snapshot is not changed. */
+ * It must not hold anything before. The snapshot is not changed. A table file that was cut off is
+ * refused; other damage is found by the server. */
 #pragma once
 
 #include "cli/args.h"

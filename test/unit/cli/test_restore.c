@@ -17,6 +17,9 @@
 
 static char root[64];
 
+/* As RocksDB's tables end. */
+#define TABLE "table\xf7\xcf\xf4\x85\xb7\x41\xe2\x88"
+
 static const char *at(const char *name)
 {
     static char paths[4][PATH_MAX];
@@ -61,7 +64,7 @@ static int make_snapshot(void **state)
     write_file("snap/torc.identity", "identity");
     write_file("snap/log/000001.log", "segment");
     write_file("snap/log/odd.sst", "not a table");
-    write_file("snap/rocks/000007.sst", "table");
+    write_file("snap/rocks/000007.sst", TABLE);
     write_file("snap/rocks/CURRENT", "MANIFEST-1");
     return 0;
 }
@@ -94,7 +97,7 @@ static void test_restores(void **state)
     assert_int_equal(totals.linked, 1);
     expect_file("data/torc.identity", "identity");
     expect_file("data/log/000001.log", "segment");
-    expect_file("data/rocks/000007.sst", "table");
+    expect_file("data/rocks/000007.sst", TABLE);
     assert_int_equal(inode("data/rocks/000007.sst"), inode("snap/rocks/000007.sst"));
     assert_int_not_equal(inode("data/rocks/CURRENT"), inode("snap/rocks/CURRENT"));
     assert_int_not_equal(inode("data/log/odd.sst"), inode("snap/log/odd.sst"));
@@ -136,6 +139,11 @@ static void test_refuses_snapshot(void **state)
     refuse("snap", "data", ST_INVALID, "neither a file");
     assert_int_not_equal(access(at("data.tmp"), F_OK), 0); /* nothing is left of the attempt */
     unlink(at("snap/rocks/link"));
+    for (size_t kept = 0; kept < sizeof(TABLE) - 1; kept++) {
+        write_file("snap/rocks/000007.sst", TABLE);
+        assert_int_equal(truncate(at("snap/rocks/000007.sst"), (off_t)kept), 0);
+        refuse("snap", "data", ST_CORRUPT, "000007.sst is damaged");
+    }
     unlink(at("snap/rocks/000007.sst"));
     unlink(at("snap/rocks/CURRENT"));
     rmdir(at("snap/rocks"));
