@@ -494,6 +494,7 @@ void faults_heal(struct faults *f)
         process_fail_sync(p, false);
         process_disk_full(p, false);
         process_slow(p, 0, 0);
+        process_stalls(p, 0, 0);
         process_resume(p);
         if (process_state(p) == PROCESS_DOWN)
             start_after(f, i, prng_below(&random, HEAL_START_US));

@@ -253,6 +253,12 @@ void process_slow(struct process *p, uint64_t turn_us, uint64_t until_us)
     p->slow_until_us = until_us;
 }
 
+void process_stalls(struct process *p, unsigned permille, uint64_t mean_us)
+{
+    p->stall_permille = permille;
+    p->stall_mean_us = mean_us;
+}
+
 /* --- making --- */
 
 struct process *process_new(const struct process_options *options)
@@ -263,6 +269,7 @@ struct process *process_new(const struct process_options *options)
     p->boot = 1;
     p->random = world_prng(options->world, "process", options->id);
     p->timing = world_prng(options->world, "timing", options->id);
+    p->stalls = world_prng(options->world, "stalls", options->id);
     struct prng clocks = world_prng(options->world, "clock", options->id);
     p->clock = sim_clock_make(&clocks, world_now_us(options->world), 0);
     p->disk = sim_disk_new();

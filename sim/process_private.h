@@ -24,7 +24,7 @@ struct process {
     void *user;
     void (*died)(void *ctx, int st);
     void *died_ctx;
-    struct prng random, timing;
+    struct prng random, timing, stalls;
     struct sim_clock clock;
     struct process_stats stats;
     char refusal[256];
@@ -37,6 +37,9 @@ struct process {
     struct world_event turn_event, timer_event, tick_event, doom_event, stop_event, resume_event;
     uint64_t resume_us;              /* paused until then */
     uint64_t slow_us, slow_until_us; /* turns come so late until then */
+    unsigned stall_permille;         /* of turns */
+    uint64_t stall_mean_us;
+    bool in_turn; /* one has begun and stands still */
     struct heap timers;
     struct list_head inbox, jobs, finished;
     unsigned inbox_count, jobs_count;

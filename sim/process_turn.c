@@ -305,16 +305,33 @@ static void fire_timers(struct process *p)
     }
 }
 
+/* The turn goes on later: a page fault, a slow command, the log's write. */
+static bool stalls(struct process *p)
+{
+    if (p->doomed || p->stall_permille == 0 || prng_below(&p->stalls, 1000) >= p->stall_permille)
+        return false;
+    p->in_turn = true;
+    world_after(p->options.world, &p->turn_event,
+                1 + net_exponential(&p->stalls, p->stall_mean_us));
+    world_mark(p->options.world, "turn_stalled");
+    return true;
+}
+
 static void turn_fire(struct world_event *event)
 {
     struct process *p = container_of(event, struct process, turn_event);
     if (process_asleep(p, event))
         return;
     const struct process_app *app = p->options.app;
-    p->stats.turns++;
-    world_trace(p->options.world, p->options.id, "turn", {"inbox", p->inbox_count},
-                {"mono", process_mono_us(p)});
-    app->turn_begin(p);
+    if (!p->in_turn) {
+        p->stats.turns++;
+        world_trace(p->options.world, p->options.id, "turn", {"inbox", p->inbox_count},
+                    {"mono", process_mono_us(p)});
+        app->turn_begin(p);
+        if (stalls(p))
+            return;
+    }
+    p->in_turn = false;
     take_messages(p);
     take_finished(p);
     fire_timers(p);
@@ -371,6 +388,7 @@ void process_turn_init(struct process *p)
 void process_turn_begin(struct process *p)
 {
     p->recovered = true;
+    p->in_turn = false;
     world_after(p->options.world, &p->tick_event, PROCESS_TICK_US);
     timers_arm(p);
     process_ready(p);

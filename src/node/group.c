@@ -292,7 +292,9 @@ int group_step(struct group *g, const struct raft_event *event)
     CHECK(!g->of->stepping);
     g->of->stepping = true;
     struct raft_event timed = *event;
-    timed.now_us = g->shard->now_us;
+    timed.now_us = g->shard->env->ops->now_mono_us(g->shard->env); /* the turn may be old by now */
+    if (PLANTED(lease_by_turn_begin))
+        timed.now_us = g->shard->now_us;
     int st = raft_step(g->raft, &timed, actions);
     for (unsigned i = 0; i < actions->count; i++)
         act(g, &actions->list[i]);

@@ -7,8 +7,10 @@
  * - Actions are carried out in order. Entries and state to persist are numbered (seq), and
  *   RAFT_PERSISTED says which are durable: synced, in groups with more than one voter. What a reply
  *   rests on is never sent before that: the core itself holds votes and results back.
- * - now_us is monotonic. Over all replicas of a group the rates of these clocks differ by at most
- *   clock_drift_percent: leases rest on it, and on nothing else about time.
+ * - now_us is monotonic, and was sampled after what the event carries came into being: after the
+ *   message was received, after the read was asked for; a turn's begin is too early. Over all
+ *   replicas of a group the rates of these clocks differ by at most clock_drift_percent: leases
+ *   rest on it, and on nothing else about time.
  * - After a restart raft_create() gets exactly what was durable or later than it, and a replica
  *   whose disk may have lost something comes back under a new id. Nobody gets a vote for one
  *   election timeout after a start, as he may have granted a lease before it.
