@@ -63,7 +63,7 @@ struct raft_limits {                /* all > 0 */
     uint64_t append_bytes_max;      /* of one message's entries; one entry may exceed it */
     uint64_t inflight_bytes_max;    /* to one follower */
     uint64_t tail_bytes_max;        /* applied entries kept in memory */
-    uint64_t uncommitted_bytes_max; /* proposals beyond are refused with ST_LIMIT */
+    uint64_t uncommitted_bytes_max; /* reached: proposals are refused with ST_LIMIT */
     uint32_t reads_max;             /* waiting; beyond are refused */
     uint32_t snapshot_chunk_bytes;
     bool leases; /* else every read takes a round of heartbeats */

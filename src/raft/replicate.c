@@ -224,10 +224,10 @@ int raft_on_propose(struct raft *r, const struct slice *data, unsigned count)
             return ST_LIMIT;
         bytes += data[i].len + RAFT_ENTRY_EXTRA;
     }
-    /* The first is let through, so that the limit does not bound the size of one. */
+    /* The last one may go beyond the limit: else a large one would wait for ever behind small ones
+     * that always come first. */
     if (raft_writes_full(r) || raft_log_full(r) ||
-        (r->uncommitted_bytes != 0 &&
-         r->uncommitted_bytes + bytes > r->limits.uncommitted_bytes_max))
+        r->uncommitted_bytes >= r->limits.uncommitted_bytes_max)
         return ST_LIMIT;
 
     uint64_t first = r->log.last_index + 1;

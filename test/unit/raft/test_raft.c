@@ -496,11 +496,19 @@ static void test_limits(void **state)
     while (taken < 1000 && propose(c, 1, "abcdefghij") == 0)
         taken++;
     assert_in_range(taken, 100, 200);
+    assert_int_equal(propose(c, 1, "abcdefghij"), ST_LIMIT);
     assert_int_equal(propose(c, 1, "a"), ST_LIMIT);
     c->nodes[2].cut = false;
     lose_all(c);
     run_ms(c, 5 * HEARTBEAT);
     assert_int_equal(propose(c, 1, "a"), 0);
+    /* behind one that is not committed yet, however large */
+    c->nodes[2].cut = true;
+    char large[20000];
+    memset(large, 'x', sizeof(large) - 1);
+    large[sizeof(large) - 1] = '\0';
+    assert_int_equal(propose(c, 1, large), 0);
+    assert_int_equal(propose(c, 1, "a"), ST_LIMIT);
     cluster_free(c);
 }
 
