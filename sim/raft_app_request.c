@@ -71,6 +71,9 @@ static enum raft_reply_kind reply_of(int st, bool applied)
         return REPLY_ELSEWHERE;
     case ST_LIMIT:
         return applied ? REPLY_UNCERTAIN : REPLY_BUSY;
+    case ST_AGAIN:
+    case ST_NOSPACE:
+        return REPLY_BUSY;
     case ST_NOTFOUND:
         return REPLY_NO_SESSION;
     default: /* ST_UNCERTAIN; ST_EXISTS: a request from the past, whose client waits no more */

@@ -70,8 +70,9 @@ struct key group_key(const struct group *g, uint32_t keyspace, struct slice byte
  * group_cancel(). */
 struct group_proposal {
     /* 0: applied, with the machine's result. ST_CLOSED: surely never applied (not the leader, or
-     * another entry took its place): send it to the leader. ST_LIMIT: too much under way, surely
-     * not applied. ST_UNCERTAIN: may be applied or not.
+     * another entry took its place): send it to the leader. ST_LIMIT: too much under way,
+     * ST_AGAIN: leadership is being handed away, ST_NOSPACE: the disk is full; all surely not
+     * applied. ST_UNCERTAIN: may be applied or not.
      * Of a session's command also: ST_EXISTS: a later number was applied already; ST_LIMIT with
      * `applied`: it was applied before, its result was too large to be remembered; ST_NOTFOUND:
      * there is no such session (any more), not applied. */

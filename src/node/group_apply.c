@@ -136,7 +136,8 @@ void group_flush_entry(struct group *g)
         g->entry_count = 0;
         return;
     }
-    if (!groups_room(g->of, g->entry.len)) {
+    if (!groups_room(g->of, g->entry.len) || !shard_has_stamps(g->shard) ||
+        g->log_stamp >= GROUP_STAMP_MAX) {
         finish_all(g, &g->queued, ST_NOSPACE);
         g->entry_count = 0;
         return;

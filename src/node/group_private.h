@@ -25,6 +25,7 @@
 #define GROUP_APPLY_ENTRIES_TURN 512        /* of one group */
 #define GROUP_APPLY_BYTES_TURN   (4u << 20)
 #define GROUP_ENTRY_HEAD_BYTES   (1 + 8 + 4)
+#define GROUP_STAMP_MAX          ((uint64_t)1 << 63) /* of an entry: the year 6429 */
 #define GROUP_COMMAND_HEAD_BYTES (8 + 8 + 4)
 #define GROUP_SESSION_CONTROL    UINT64_MAX /* session of commands to the session table itself */
 #define GROUP_CONTROL_OPEN       0

@@ -330,6 +330,18 @@ void groups_send(struct groups *gs, uint64_t node, const struct raft_message *me
         list_push_back(&gs->peers_full, &peer->link);
 }
 
+/* A stamp that no clock gives would bring the group's time to its end. */
+static bool stamps_possible(const struct message_append *append)
+{
+    struct message_entries entries = append->entries;
+    struct raft_entry entry;
+    for (uint64_t index = append->prev_index;
+         message_entries_next(&entries, ++index, &entry) == ST_OK;)
+        if (entry.type == RAFT_COMMAND && group_log_stamp(entry.data) > GROUP_STAMP_MAX)
+            return false;
+    return true;
+}
+
 static void message_in(struct groups *gs, uint64_t from, const struct raft_message *message)
 {
     struct group *g = groups_find(gs, message->group);
@@ -337,6 +349,10 @@ static void message_in(struct groups *gs, uint64_t from, const struct raft_messa
     gs->counters.messages_in++;
     if (g == NULL || g->state != GROUP_RUNNING || message->to != g->log.state.replica) {
         gs->counters.dropped_group++;
+        return;
+    }
+    if (message->code == MESSAGE_APPEND && !stamps_possible(&message->append)) {
+        gs->counters.dropped_malformed++;
         return;
     }
     if (!groups_room(gs, bytes)) {

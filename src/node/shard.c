@@ -238,8 +238,7 @@ int shard_read(struct shard *s, const struct key *key, struct record *ret_record
     return 0;
 }
 
-/* The clock's reservation is moved on long before it is used up, unless the disk is full. */
-static bool stamps_left(const struct shard *s)
+bool shard_has_stamps(const struct shard *s)
 {
     uint64_t next = hlc_stamp(s->now_ms, 0);
     if (next < s->hlc.last || next > s->hlc.reserved)
@@ -258,7 +257,7 @@ bool shard_has_room(struct shard *s, uint64_t bytes)
 
 int shard_may_write(struct shard *s, uint64_t bytes)
 {
-    if (unlikely(!stamps_left(s)))
+    if (unlikely(!shard_has_stamps(s)))
         return ST_NOSPACE;
     if (!shard_has_room(s, bytes))
         return ST_NOSPACE;

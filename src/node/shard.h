@@ -95,6 +95,9 @@ int shard_pressure_status(const struct shard *s);
 /* The room alone, for a command that finds out, before its first write, that it writes more than it
  * said: is there room in the log? */
 bool shard_has_room(struct shard *s, uint64_t bytes);
+/* Whether hlc_now() may be called some thousand times more. Not, for a while, when the disk is
+ * full: the clock's reservation can't be moved on then. */
+bool shard_has_stamps(const struct shard *s);
 
 /* Sets the value with a fresh dot and stamp. expire_ms 0: never expires. */
 void shard_put(struct shard *s, const struct key *key, struct slice value, uint64_t expire_ms);

@@ -709,6 +709,32 @@ static void test_eviction(void **state)
     rig_end(&rig);
 }
 
+/* The clock's reservation is used up, as on a disk that is full for long: writes are refused until
+ * it goes on. */
+static void test_no_stamps(void **state)
+{
+    uint64_t last[4], done;
+    rig_start(&rig, 6, 3);
+    rig_run(&rig, 3000000);
+    for (unsigned i = 1; i <= 3; i++) {
+        struct hlc *hlc = &host_of(&rig, i)->shard->hlc;
+        last[i] = hlc->last;
+        hlc->last = UINT64_MAX - 10;
+    }
+    rig_run(&rig, 500000);
+    done = rig.plain_done;
+    rig_run(&rig, 1000000);
+    assert_int_equal(rig.plain_done, done);
+    for (unsigned i = 1; i <= 3; i++)
+        host_of(&rig, i)->shard->hlc.last = last[i];
+    rig_run(&rig, 3000000);
+    assert_true(rig.plain_done > done + 100);
+    rig_settle(&rig);
+    rig_check(&rig);
+    verdict(&rig, 6);
+    rig_end(&rig);
+}
+
 /* A disk that takes far longer than an election's timeout for each chunk: one stream is enough, and
  * nothing is kept for it when it has arrived. */
 static void test_slow_snapshot(void **state)
@@ -982,9 +1008,9 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_quiet),     cmocka_unit_test(test_one_voter),
         cmocka_unit_test(test_eviction),  cmocka_unit_test(test_slow_snapshot),
-        cmocka_unit_test(test_destroyed), cmocka_unit_test(test_storms),
-        cmocka_unit_test(test_rotten),    cmocka_unit_test(test_wiped),
-        cmocka_unit_test(test_restored),
+        cmocka_unit_test(test_no_stamps), cmocka_unit_test(test_destroyed),
+        cmocka_unit_test(test_storms),    cmocka_unit_test(test_rotten),
+        cmocka_unit_test(test_wiped),     cmocka_unit_test(test_restored),
     };
     if (argc > 2) { /* test_group BUG SEEDS: which seed finds it */
         planted_bug = planted_find(argv[1]);
