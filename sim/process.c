@@ -253,9 +253,9 @@ void process_slow(struct process *p, uint64_t turn_us, uint64_t until_us)
     p->slow_until_us = until_us;
 }
 
-void process_stalls(struct process *p, unsigned permille, uint64_t mean_us)
+void process_stalls(struct process *p, unsigned ppm, uint64_t mean_us)
 {
-    p->stall_permille = permille;
+    p->stall_ppm = ppm;
     p->stall_mean_us = mean_us;
 }
 

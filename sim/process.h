@@ -116,9 +116,9 @@ void process_on_death(struct process *p, void (*died)(void *ctx, int st), void *
 void process_pause(struct process *p, uint64_t us);
 void process_resume(struct process *p);
 void process_slow(struct process *p, uint64_t turn_us, uint64_t until_us); /* each turn so late */
-/* So many turns of a thousand stand still after their begin, so long on average, before they take
+/* So many turns of a million stand still after their begin, so long on average, before they take
  * what arrived meanwhile. 0: none. */
-void process_stalls(struct process *p, unsigned permille, uint64_t mean_us);
+void process_stalls(struct process *p, unsigned ppm, uint64_t mean_us);
 void process_set_protocol(struct process *p, unsigned version); /* while down */
 struct sim_clock *process_clock(struct process *p);
 

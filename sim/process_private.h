@@ -37,7 +37,7 @@ struct process {
     struct world_event turn_event, timer_event, tick_event, doom_event, stop_event, resume_event;
     uint64_t resume_us;              /* paused until then */
     uint64_t slow_us, slow_until_us; /* turns come so late until then */
-    unsigned stall_permille;         /* of turns */
+    unsigned stall_ppm;              /* of turns */
     uint64_t stall_mean_us;
     bool in_turn; /* one has begun and stands still */
     struct heap timers;

@@ -308,7 +308,7 @@ static void fire_timers(struct process *p)
 /* The turn goes on later: a page fault, a slow command, the log's write. */
 static bool stalls(struct process *p)
 {
-    if (p->doomed || p->stall_permille == 0 || prng_below(&p->stalls, 1000) >= p->stall_permille)
+    if (p->doomed || p->stall_ppm == 0 || prng_below(&p->stalls, 1000000) >= p->stall_ppm)
         return false;
     p->in_turn = true;
     world_after(p->options.world, &p->turn_event,

@@ -109,7 +109,7 @@ struct raft_plan raft_plan_draw(const struct world *w)
     draw_clients(&r, &plan);
     plan.faulty_us = between(&r, 40, 80) * SECOND_US;
     plan.change_mean_us = chance(&r, 80) ? between(&r, 1000, 8000) * 1000 : 0;
-    plan.stall_permille = (unsigned)(chance(&r, 50) ? between(&r, 1, 4) : 0);
-    plan.stall_mean_us = plan.limits.election_ms * between(&r, 100, 1000);
+    plan.stall_ppm = (unsigned)(chance(&r, 50) ? between(&r, 50, 500) : 0);
+    plan.stall_mean_us = plan.limits.election_ms * between(&r, 500, 3000);
     return plan;
 }

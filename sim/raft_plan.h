@@ -29,7 +29,7 @@ struct raft_plan {
     unsigned fading_percent; /* of the keys: values expire, so they are no register for linear.h */
     bool sync_always;
     bool one_voter; /* groups may shrink to one voter: only where all is synced before replies */
-    unsigned stall_permille; /* of turns, see process_stalls() */
+    unsigned stall_ppm; /* of turns, see process_stalls() */
     uint64_t stall_mean_us;
     struct net_rates net;
     struct raft_limits limits;

@@ -42,7 +42,7 @@ static void add_processes(struct run *r)
             .turn_mean_us = 20 + prng_below(&random, 300),
         };
         s->processes[i] = r->processes[i] = process_new(&options);
-        process_stalls(s->processes[i], s->plan.stall_permille, s->plan.stall_mean_us);
+        process_stalls(s->processes[i], s->plan.stall_ppm, s->plan.stall_mean_us);
     }
 }
 

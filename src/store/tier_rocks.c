@@ -30,12 +30,13 @@
 #include "store/rocks_logger.h"
 #include "store/tier.h"
 
-#define SST_FILE_BYTES       (64u << 20)  /* of those that compaction writes */
-#define BULK_FILE_BYTES      (256u << 20) /* fewer files at level 0 for a big flush */
-#define LEVEL_BASE_BYTES     (1024u << 20)
-#define META_MEMTABLE_BYTES  (1u << 20)
-#define MANIFEST_AHEAD_BYTES (64u << 10) /* RocksDB's 4 MiB would be the most that a start takes \
-                                          */
+#define SST_FILE_BYTES      (64u << 20)  /* of those that compaction writes */
+#define BULK_FILE_BYTES     (256u << 20) /* fewer files at level 0 for a big flush */
+#define LEVEL_BASE_BYTES    (1024u << 20)
+#define META_MEMTABLE_BYTES (1u << 20)
+#define MANIFEST_AHEAD_BYTES                                            \
+    (64u << 10) /* RocksDB's 4 MiB would be the most that a start takes \
+                 */
 #define BLOCK_BYTES           4096
 #define METADATA_BLOCK_BYTES  4096
 #define BLOOM_BITS_PER_KEY    10
