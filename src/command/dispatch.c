@@ -677,6 +677,8 @@ static enum session_state input_needed(struct session *s)
 static bool output_exceeded(struct session *s, uint64_t pause_bytes)
 {
     uint64_t pending = reply_pending(&s->reply);
+    if (unlikely(s->forward != NULL))
+        pending += forward_home_pending(s);
     if (likely(pending < pause_bytes && !s->reply.exceeded))
         return false;
     uint64_t hard = (uint64_t)s->front->settings->output_limits.of[CLIENT_NORMAL].hard_bytes;

@@ -8,6 +8,10 @@
  * two parts of one session are ever under way to the same shard, and its commands on a key stay in
  * order.
  *
+ * What is under way is bounded, as output is: a part whose replies have come to OUTPUT_PAUSE_BYTES
+ * comes back with some of its commands not run. Home takes the replies up to the first one that is
+ * missing, waits until most of them were sent, and has the part go on.
+ *
  * A part comes back when its replies may be shown: when the turn they depend on is committed at the
  * shard that ran it. When the client goes away meanwhile the parts still run, and the last one that
  * comes back frees all. */
@@ -34,7 +38,7 @@ struct forward_part {
     struct reply reply;
     uint64_t gate; /* turn of the shard that runs it */
     uint64_t due_us;
-    unsigned next; /* item to run, then to take the reply of */
+    unsigned ran, taken; /* items; taken: their replies */
     struct fetch *fetch;
     int fetch_error;
     unsigned fetch_rounds;
@@ -49,6 +53,8 @@ struct forward {
     unsigned db;
     uint64_t client_id;
     unsigned left;       /* parts under way */
+    bool paused;         /* for output to be sent, before parts go on */
+    size_t taken;        /* replies */
     struct buffer order; /* u8: the shard of each command */
     struct forward_part *parts[NODE_SHARDS_MAX];
 };
@@ -110,8 +116,14 @@ static struct forward_part *part_get(struct session *s, unsigned shard)
         reply_init(&part->reply);
         part->reply.version = s->reply.version;
         part->reply.muted = s->reply.muted;
+        part->reply.pending_max = s->reply.pending_max;
     }
     return part;
+}
+
+static unsigned item_count(const struct forward_part *part)
+{
+    return (unsigned)(part->items.len / sizeof(struct forward_item));
 }
 
 static void item_add(struct forward_part *part, const struct forward_item *item)
@@ -149,54 +161,27 @@ void forward_home_done(struct session *s, const struct call *c)
     struct forward_part *part = part_get(s, s->shard->id);
     struct forward_item item = {.command = c->command, .reply_end = part->reply.written};
     item_add(part, &item);
+    part->ran++;
     if (c->gate > part->gate)
         part->gate = c->gate;
 }
 
-/* --- back at home --- */
-
-/* Appends the reply of the part's next item to the session's. */
-static void take_reply(struct session *s, struct forward_part *part)
+uint64_t forward_home_pending(const struct session *s)
 {
-    const struct forward_item *item = (const struct forward_item *)part->items.data + part->next++;
-    while (part->reply.sent < item->reply_end) {
-        struct iovec iov;
-        if (reply_iovec(&part->reply, item->reply_end, &iov, 1) == 0)
-            return;
-        reply_raw(&s->reply, iov.iov_base, iov.iov_len);
-        reply_sent(&part->reply, iov.iov_len);
-    }
-}
-
-static void forward_finish(struct forward *fw)
-{
-    struct session *s = fw->session;
-    if (s != NULL) {
-        uint64_t start = s->reply.written;
-        for (unsigned i = 0; i < fw->home->node->shards; i++)
-            if (fw->parts[i] != NULL)
-                fw->parts[i]->next = 0;
-        for (size_t i = 0; i < fw->order.len; i++)
-            take_reply(s, fw->parts[fw->order.data[i]]);
-        struct forward_part *own = fw->parts[fw->home->id];
-        if (own != NULL && own->gate != 0)
-            session_gate_add(s, start, own->gate);
-        s->forward = NULL;
-        session_wake(s);
-    }
-    forward_free(fw);
-}
-
-static void part_back(struct env_task *task, struct shard *on)
-{
-    struct forward *fw = container_of(task, struct forward_part, task)->of;
-    if (--fw->left == 0)
-        forward_finish(fw);
+    const struct forward *fw = s->forward;
+    const struct forward_part *own = fw != NULL ? fw->parts[s->shard->id] : NULL;
+    return own != NULL ? reply_pending(&own->reply) : 0;
 }
 
 /* --- at the shard that runs it --- */
 
+static void part_back(struct env_task *task, struct shard *on);
 static void part_fetched(void *owner, int error);
+
+static bool part_has_room(const struct forward_part *part)
+{
+    return reply_pending(&part->reply) < OUTPUT_PAUSE_BYTES && !part->reply.exceeded;
+}
 
 static void part_wait(struct forward_part *part, struct front *f, uint64_t us)
 {
@@ -285,18 +270,18 @@ static enum item_result item_run(struct forward_part *part, struct forward_item 
     return ITEM_DONE;
 }
 
+/* Until nothing is left to run, or enough to be sent first. */
 static void part_run(struct forward_part *part, struct front *f)
 {
     f->settings = __atomic_load_n(&f->node->settings, __ATOMIC_ACQUIRE);
     struct forward_item *items = (struct forward_item *)part->items.data;
-    unsigned count = (unsigned)(part->items.len / sizeof(*items));
     enum item_result result = ITEM_DONE;
-    while (part->next < count && result != ITEM_WAITS) {
-        result = item_run(part, &items[part->next], f);
-        part->next += result == ITEM_DONE;
+    while (part->ran < item_count(part) && result != ITEM_WAITS && part_has_room(part)) {
+        result = item_run(part, &items[part->ran], f);
+        part->ran += result == ITEM_DONE;
     }
     timing_end(f);
-    if (part->next < count)
+    if (result == ITEM_WAITS)
         return;
     part->task.run = part_back;
     list_push_back(&f->outbox, &part->link); /* goes when its turn is committed */
@@ -315,7 +300,6 @@ static void part_fetched(void *owner, int error)
 static void part_arrived(struct env_task *task, struct shard *on)
 {
     struct forward_part *part = container_of(task, struct forward_part, task);
-    part->next = 0;
     part_run(part, front_of(part->of, on));
 }
 
@@ -362,6 +346,16 @@ static void args_settle(struct forward_part *part)
         args[i].data = part->bytes.data + (uintptr_t)args[i].data;
 }
 
+static void part_send(struct forward_part *part, struct front *f)
+{
+    part->of->left++;
+    part->task.run = part_arrived;
+    if (part_post(part, f))
+        return;
+    list_push_back(&f->outbox, &part->link);
+    front_timer_arm(f);
+}
+
 void forward_send(struct session *s)
 {
     struct forward *fw = s->forward;
@@ -370,13 +364,91 @@ void forward_send(struct session *s)
         struct forward_part *part = fw->parts[i];
         if (part == NULL || i == s->shard->id)
             continue;
-        fw->left++;
         args_settle(part);
-        part->task.run = part_arrived;
-        if (!part_post(part, s->front))
-            list_push_back(&s->front->outbox, &part->link);
+        part_send(part, s->front);
     }
     CHECK(fw->left > 0);
+}
+
+/* --- back at home --- */
+
+/* Appends the reply of the part's next item to the session's. */
+static void take_reply(struct session *s, struct forward_part *part)
+{
+    const struct forward_item *item = (const struct forward_item *)part->items.data + part->taken++;
+    while (part->reply.sent < item->reply_end) {
+        struct iovec iov;
+        if (reply_iovec(&part->reply, item->reply_end, &iov, 1) == 0)
+            return;
+        reply_raw(&s->reply, iov.iov_base, iov.iov_len);
+        reply_sent(&part->reply, iov.iov_len);
+    }
+}
+
+/* Those that are there, in order. false: one is missing. */
+static bool take_replies(struct forward *fw)
+{
+    struct session *s = fw->session;
+    uint64_t start = s->reply.written;
+    for (; fw->taken < fw->order.len; fw->taken++) {
+        struct forward_part *part = fw->parts[fw->order.data[fw->taken]];
+        if (part->taken == part->ran)
+            break;
+        take_reply(s, part);
+    }
+    const struct forward_part *own = fw->parts[fw->home->id];
+    if (own != NULL && own->gate != 0)
+        session_gate_add(s, start, own->gate);
+    return fw->taken == fw->order.len;
+}
+
+static bool any_exceeded(const struct forward *fw)
+{
+    bool exceeded = false;
+    for (unsigned i = 0; i < fw->home->node->shards; i++)
+        exceeded |= fw->parts[i] != NULL && fw->parts[i]->reply.exceeded;
+    return exceeded;
+}
+
+/* Parts with room go on when there is room for what they will say. */
+void forward_output_sent(struct session *s)
+{
+    struct forward *fw = s->forward;
+    if (likely(fw == NULL) || !fw->paused || reply_pending(&s->reply) >= OUTPUT_PAUSE_BYTES)
+        return;
+    fw->paused = false;
+    for (unsigned i = 0; i < fw->home->node->shards; i++) {
+        struct forward_part *part = fw->parts[i];
+        if (part != NULL && part->ran < item_count(part) && part_has_room(part))
+            part_send(part, s->front);
+    }
+    CHECK(fw->left > 0); /* all of the missing reply's part was taken */
+}
+
+static void forward_back(struct forward *fw)
+{
+    struct session *s = fw->session;
+    if (s == NULL) {
+        forward_free(fw);
+    } else if (any_exceeded(fw)) {
+        metrics_add(&fw->home->node->metrics[fw->home->id].output_limit_disconnections, 1);
+        session_kill(s); /* forward_cancel() frees it */
+    } else if (take_replies(fw)) {
+        s->forward = NULL;
+        session_wake(s);
+        forward_free(fw);
+    } else {
+        fw->paused = true;
+        s->ops->wake(s->host); /* there is output */
+        forward_output_sent(s);
+    }
+}
+
+static void part_back(struct env_task *task, struct shard *on)
+{
+    struct forward *fw = container_of(task, struct forward_part, task)->of;
+    if (--fw->left == 0)
+        forward_back(fw);
 }
 
 void forward_cancel(struct session *s)

@@ -178,6 +178,7 @@ void session_output_done(struct session *s, size_t bytes)
 {
     reply_sent(&s->reply, bytes);
     s->active_us = front_now_us(s->front);
+    forward_output_sent(s);
 }
 
 uint64_t session_output_pending(const struct session *s)

@@ -232,7 +232,9 @@ void forward_add(struct session *s, const struct call *c);        /* its shard i
 /* While some are being gathered, what home answers is kept with them, in order. */
 struct reply *forward_home_reply(struct session *s);
 void forward_home_done(struct session *s, const struct call *c);
-void forward_send(struct session *s); /* parks the session until all are answered */
+uint64_t forward_home_pending(const struct session *s); /* bytes of it */
+void forward_send(struct session *s);        /* parks the session until all are answered */
+void forward_output_sent(struct session *s); /* some: parts that paused for it may go on */
 void forward_cancel(struct session *s);
 void forward_turn_end(struct front *f);
 void forward_due(struct front *f, uint64_t now_us);

@@ -651,6 +651,51 @@ static void test_forwarded_to_keys_that_others_fetch(void **state)
         assert_int_equal(node->shards[i].engine->fetched, 0);
 }
 
+/* What piles up while a client reads nothing, wherever: of its queue and its parts. */
+static void test_forwarded_replies_are_bounded(void **state)
+{
+    enum { VALUE = 4 << 20, GETS = 60, PAUSE = 32 << 20 };
+    BUFFER_AUTO struct buffer sent = {0};
+    BUFFER_AUTO struct buffer value = {0};
+    uint8_t *to = buffer_reserve(&value, VALUE);
+    memset(to, 'x', VALUE);
+    value.len = VALUE;
+    static const char *const NAMES[] = {"a", "b", "c", "d", "e", "f"}; /* on all shards */
+    for (unsigned i = 0; i < ARRAY_SIZE(NAMES); i++) {
+        buffer_clear(&sent);
+        buffer_printf(&sent, "*3\r\n$3\r\nSET\r\n$1\r\n%s\r\n$%d\r\n", NAMES[i], VALUE);
+        buffer_append(&sent, value.data, VALUE);
+        buffer_append_str(&sent, "\r\n");
+        fake_expect_bytes(client, buffer_slice(&sent), slice_str("+OK\r\n"));
+    }
+    buffer_clear(&sent);
+    for (unsigned i = 0; i < GETS; i++)
+        buffer_printf(&sent, "GET %s\r\nSTRLEN %s\r\n", NAMES[i * 7 / 3 % 6], NAMES[i % 6]);
+    void *space;
+    size_t room;
+    session_space(client->session, &space, &room);
+    assert_true(room >= sent.len);
+    memcpy(space, sent.data, sent.len);
+    session_received(client->session, sent.len);
+    client->runnable = true;
+    for (unsigned i = 0; i < 20 * 3; i++)
+        fake_turn(&node->shards[i % 3], i % 3 == 1 ? client : NULL);
+    assert_true(session_output_pending(client->session) >= PAUSE);
+    assert_true(session_output_pending(client->session) <= 4 * (PAUSE + VALUE));
+    assert_true(node->node->metrics[0].commands_processed + home_metrics().commands_processed +
+                    node->node->metrics[2].commands_processed <
+                2 * GETS);
+    buffer_clear(&client->out);
+    for (unsigned i = 0; i < 20; i++)
+        fake_settle(client);
+    assert_int_equal(client->out.len, GETS * (VALUE + 12 + 10));
+    for (size_t i = 0, at = 0; i < GETS; i++, at += VALUE + 22) {
+        assert_memory_equal(client->out.data + at, "$4194304\r\nx", 11);
+        assert_memory_equal(client->out.data + at + VALUE + 9, "x\r\n:4194304\r\n", 13);
+    }
+    assert_int_equal(client->state, SESSION_IDLE);
+}
+
 static void test_gone_while_forwarded(void **state)
 {
     fake_expect(client, "MSET a 1 b 2 c 3 d 4 e 5\r\n", "+OK\r\n");
@@ -752,6 +797,7 @@ int main(void)
         TS(test_forwarded_errors_and_barriers),
         TS(test_forwarded_to_cold_keys),
         TS(test_forwarded_to_keys_that_others_fetch),
+        TS(test_forwarded_replies_are_bounded),
         TS(test_gone_while_forwarded),
         TS(test_forwarded_writes_wait_for_pressure),
         TS(test_forwarded_waits_for_the_sync),
