@@ -262,6 +262,19 @@ static struct kv_command draw_command(struct raft_clients *c)
     return d;
 }
 
+/* One that stands still and may have led before: what it is asked meanwhile it answers, if at all,
+ * when it goes on, before anything else reached it. Else the node given. */
+static unsigned paused_node(struct raft_clients *c, unsigned otherwise)
+{
+    unsigned first = (unsigned)prng_below(&c->random, plan_of(c)->nodes);
+    for (unsigned i = 0; i < plan_of(c)->nodes; i++) {
+        unsigned node = (first + i) % plan_of(c)->nodes;
+        if (process_state(c->run->processes[node]) == PROCESS_PAUSED)
+            return node + 1;
+    }
+    return otherwise;
+}
+
 static void lane_begin(struct lane *l)
 {
     struct raft_clients *c = l->of;
@@ -274,6 +287,8 @@ static void lane_begin(struct lane *l)
     l->target = c->leader[l->client][l->group];
     if (percent(c, 2))
         l->target = any_node(c); /* who led before may think that it still does */
+    if (l->command.kind == LINEAR_READ && percent(c, 25))
+        l->target = paused_node(c, l->target);
     l->session[l->group].number++;
     struct linear_op op = {
         .key = l->command.key,
