@@ -121,13 +121,16 @@ static void count_in_exec(struct call *c)
     uint64_t sum = 0;
     for (unsigned i = 0; i < c->node->shards; i++) {
         uint64_t keys, expiring;
-        if (engine_count_known(node_shard(c->node, i)->engine, node_keyspace(c->node, c->db), &keys,
-                               &expiring) < 0) {
+        const struct shard *s = node_shard(c->node, i);
+        if (engine_count_known(s->engine, node_keyspace(c->node, c->db), &keys, &expiring) < 0) {
             reply_error(c, "ERR the number of keys is not known inside this transaction");
             return;
         }
         sum += keys;
+        if (s != c->shard)
+            shard_await(c->shard, s->lsn); /* it shows what others wrote there */
     }
+    c->gate = c->shard->turn;
     reply_int(c, (int64_t)sum);
 }
 

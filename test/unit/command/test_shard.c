@@ -162,6 +162,23 @@ static void test_scan_waits_for_other_shards(void **state)
     fake_disconnect(client);
 }
 
+static void test_count_in_a_transaction_waits_for_other_shards(void **state)
+{
+    struct fake_client *client = fake_connect(node, 0);
+    struct key key = key_on(1, "k");
+    struct shard *s = node->shards[1].shard;
+    node->node->commit_on_sync = true;
+    shard_turn_begin(s);
+    assert_int_equal(shard_may_write(s, 10), 0);
+    shard_put(s, &key, slice_str("v"), 0);
+    shard_turn_end(s);
+    fake_expect(client, "MULTI\r\nDBSIZE\r\n", "+OK\r\n+QUEUED\r\n");
+    fake_expect(client, "EXEC\r\n", "");
+    node->synced_lsn = node->lsn;
+    expect_then(client, "*1\r\n:1\r\n");
+    fake_disconnect(client);
+}
+
 static void test_no_write_without_stamps(void **state)
 {
     struct shard *s = node->shards[0].shard;
@@ -257,6 +274,7 @@ int main(void)
         T(test_turn_without_writes_commits_with_those_before),
         T(test_scan_waits_for_other_shards),
         T(test_scan_that_ends_in_the_engines_turn_waits_for_other_shards),
+        T(test_count_in_a_transaction_waits_for_other_shards),
         T(test_no_write_without_stamps),
         T(test_writes_heed_the_pressure_of_all_shards),
         T(test_watches_are_bounded),
