@@ -200,7 +200,8 @@ void watch_sweep(struct front *f)
 {
     if (likely(__atomic_load_n(&f->watches_gone, __ATOMIC_ACQUIRE) == 0))
         return;
-    __atomic_store_n(&f->watches_gone, 0, __ATOMIC_RELAXED);
+    /* Not a plain store: it could overwrite the count of one whose mark is not yet seen below. */
+    __atomic_exchange_n(&f->watches_gone, 0, __ATOMIC_ACQ_REL);
     size_t at = 0;
     struct slice name;
     void *value;
