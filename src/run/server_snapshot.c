@@ -243,11 +243,12 @@ static void prune(struct server *server, const char *parent)
 {
     struct dirent **entries;
     const struct settings *s = __atomic_load_n(&server->shared.node->settings, __ATOMIC_ACQUIRE);
+    int keep = (int)s->snapshot_keep; /* once: settings don't live as long as removing may take */
     int count = scandir(parent, &entries, is_snapshot, alphasort);
     for (int i = 0; i < count; i++) {
         char path[SNAPSHOT_PATH_MAX + 300];
         snprintf(path, sizeof(path), "%s/%s", parent, entries[i]->d_name);
-        if (i < count - (int)s->snapshot_keep) {
+        if (i < count - keep) {
             log_event(LOG_NOTICE, "snapshot_removed", "path=%s", path);
             remove_tree(path);
         }
