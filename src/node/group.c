@@ -178,7 +178,7 @@ int group_open(struct group *g)
     p->actor = NODE_ACTOR_GROUP;
     g->applied = p->index;
     g->applied_stamp = p->stamp;
-    p->judge_ms = hlc_wall_ms(p->stamp) + 1;
+    p->judge_ms = group_judge_ms(p->stamp);
     g->log_stamp = g->log.state.base_stamp;
     if (g->log.stamp > g->log_stamp)
         g->log_stamp = g->log.stamp;

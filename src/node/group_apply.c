@@ -404,7 +404,7 @@ static int apply_entry(struct group *g, const struct raft_entry *entry)
         apply_commands(g, &apply, entry->term, data, g->half, count);
         g->half = 0;
         g->applied_stamp = apply.stamp;
-        p->judge_ms = apply.now_ms;
+        p->judge_ms = group_judge_ms(apply.stamp);
     }
     proposal_of(g, entry->index, entry->term, GROUP_COMMANDS_MAX); /* those it took the place of */
     uint64_t index = entry->index;

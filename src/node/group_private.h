@@ -12,6 +12,7 @@
 #pragma once
 
 #include "base/heap.h"
+#include "base/hlc.h"
 #include "base/map.h"
 #include "node/group_log.h"
 #include "node/groups.h"
@@ -159,6 +160,13 @@ void group_fetches_cancel(struct group *g);
 void group_finish(struct group *g, struct group_proposal *p, int st);
 void group_deliver(struct groups *gs); /* callbacks of proposals and reads */
 void group_put_raw(struct group_apply *apply, const struct key *key, const struct record *record);
+
+/* The time by which rows expire after an entry with that stamp: not a millisecond later, as more
+ * entries of the same one may follow, for which the rows still live. 1, not 0: no clock ever. */
+static inline uint64_t group_judge_ms(uint64_t stamp)
+{
+    return hlc_wall_ms(stamp) > 0 ? hlc_wall_ms(stamp) : 1;
+}
 
 /* --- group_session.c --- */
 

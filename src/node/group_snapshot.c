@@ -263,7 +263,7 @@ static void installed(struct group *g, struct group_install *x)
     if (p->stamp > g->log_stamp)
         g->log_stamp = p->stamp;
     p->actor = NODE_ACTOR_GROUP;
-    p->judge_ms = hlc_wall_ms(p->stamp) + 1;
+    p->judge_ms = group_judge_ms(p->stamp);
     group_log_set_base(&g->log, x->index, x->index_term, g->log_stamp, &x->config);
     group_log_write_state(&g->log, &g->shard->batch, true);
     group_proposals_passed(g, x->index);

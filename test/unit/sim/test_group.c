@@ -674,6 +674,11 @@ static void test_one_voter(void **state)
     rig_run(&rig, 5000000);
     process_die(rig.p[1], PROCESS_KILL);
     assert_int_equal(process_start(rig.p[1]), 0);
+    for (uint16_t g = 0; g < GROUPS; g++) { /* further entries of that millisecond may follow */
+        const struct engine_partition *p = engine_partition(host_of(&rig, 1)->engine, g);
+        assert_true(p->stamp != 0);
+        assert_true(p->judge_ms == hlc_wall_ms(p->stamp));
+    }
     rig_run(&rig, 3000000);
     rig_settle(&rig);
     rig_check(&rig);
