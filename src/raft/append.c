@@ -106,6 +106,17 @@ static void entries_take(struct raft *r, struct message_entries entries, struct 
     raft_entries_persist(r, first);
 }
 
+/* Whether `entry` and what follows it finds room. */
+static bool entries_room(const struct raft *r, struct message_entries entries,
+                         struct raft_entry entry)
+{
+    unsigned configs = r->past_count;
+    do {
+        configs += entry.type == RAFT_CONFIG;
+    } while (message_entries_next(&entries, entry.index + 1, &entry) == ST_OK);
+    return configs <= RAFT_CONFIGS_MAX && !raft_writes_full(r);
+}
+
 /* False: an entry differs from one that is committed. */
 static bool entries_merge(struct raft *r, const struct message_append *a)
 {
@@ -119,7 +130,7 @@ static bool entries_merge(struct raft *r, const struct message_append *a)
             continue; /* there already */
         if (index <= r->commit)
             return false;
-        if (!raft_writes_full(r)) {
+        if (entries_room(r, entries, entry)) {
             entries_take(r, entries, entry);
             break;
         }

@@ -38,7 +38,8 @@ int raft_on_change(struct raft *r, const struct raft_config *to)
     if (!raft_term_committed(r) && !PLANTED(change_before_own_term_commit))
         return ST_AGAIN;
     if (raft_writes_full(r) || raft_log_full(r) || r->transfer_to != 0 ||
-        r->config_index > r->commit || raft_config_joint(&r->config))
+        r->past_count + 2 > RAFT_CONFIGS_MAX || r->config_index > r->commit ||
+        raft_config_joint(&r->config))
         return ST_AGAIN;
     if (raft_config_same_voters(&r->config, to)) {
         raft_config_append(r, to); /* majorities stay what they are */

@@ -57,7 +57,8 @@ int raft_restore(struct raft *r, const struct raft_entry *entry)
         return ST_CORRUPT;
     struct raft_config config;
     if (entry->type == RAFT_CONFIG) {
-        if (raft_config_decode(entry->data, &config) != ST_OK)
+        if (raft_config_decode(entry->data, &config) != ST_OK ||
+            r->past_count >= 4 * RAFT_CONFIGS_MAX) /* compaction may be behind what it was */
             return ST_CORRUPT;
         raft_config_push(r, entry->index, &config);
         r->config_dirty = false;

@@ -21,6 +21,7 @@
 #define RAFT_UNSYNCED_MAX 4096 /* writes under way; appends beyond are dropped as if lost */
 #define RAFT_HELD_MAX     64   /* messages held back; more are dropped as if lost */
 #define RAFT_READ_ENTRIES 64   /* taken from the reader at once */
+#define RAFT_CONFIGS_MAX  1024 /* in the log, not compacted; more are dropped as if lost */
 #define RAFT_ENTRY_EXTRA  64   /* bytes that an entry counts for besides its data */
 
 struct raft_tail_row {

@@ -547,6 +547,33 @@ static void test_snapshot_not_needed(void **state)
 
 /* --- what cannot be --- */
 
+/* Each configuration in the log is kept: a log full of them is not taken. */
+static void test_many_configs(void **state)
+{
+    struct cluster *c = cluster_new(3);
+    elect(c, 1);
+    run_ms(c, HEARTBEAT);
+    BUFFER_AUTO struct buffer bytes = {0};
+    BUFFER_AUTO struct buffer a = {0}, b = {0};
+    struct raft_config two = voters(2, 1, 2), three = voters(3, 1, 2, 3);
+    raft_config_encode(&a, &two);
+    raft_config_encode(&b, &three);
+    struct raft_message m = {.code = MESSAGE_APPEND, .group = 1, .to = 2, .from = 1, .term = 1};
+    m.append.prev_index = m.append.prev_term = 1;
+    uint64_t before = raft_bytes(c->nodes[2].r);
+    for (unsigned i = 0; i < 40000; i++) {
+        struct raft_entry entry = {
+            .index = 2 + i, .term = 1, .type = RAFT_CONFIG, .data = buffer_slice(i % 2 ? &b : &a)};
+        message_entry_encode(&bytes, &entry);
+    }
+    m.append.entries.count = 40000;
+    m.append.entries.bytes = buffer_slice(&bytes);
+    step(c, 2, (struct raft_event){.type = RAFT_MESSAGE, .message = &m});
+    assert_int_equal(status(c, 2).last_index, 1);
+    assert_true(raft_bytes(c->nodes[2].r) <= before);
+    cluster_free(c);
+}
+
 static void test_dropped(void **state)
 {
     struct cluster *c = cluster_new(3);
@@ -598,6 +625,7 @@ int main(void)
         cmocka_unit_test(test_snapshot_resumed),
         cmocka_unit_test(test_snapshot_late_answer),
         cmocka_unit_test(test_snapshot_not_needed),
+        cmocka_unit_test(test_many_configs),
         cmocka_unit_test(test_dropped),
     };
     plant();
