@@ -341,11 +341,22 @@ static struct group_proposal *proposal_of(struct group *g, uint64_t index, uint6
 
 void group_proposals_passed(struct group *g, uint64_t index)
 {
-    for (struct list_node *node; (node = list_first(&g->waiting)) != NULL;) {
+    list_foreach_safe (node, spare, &g->waiting) {
         struct group_proposal *p = list_entry(node, struct group_proposal, link);
-        if (p->index > index)
-            return;
-        group_finish(g, p, ST_UNCERTAIN);
+        if (p->index <= index)
+            group_finish(g, p, ST_UNCERTAIN);
+    }
+}
+
+/* The first entry of its term is committed: every leader from now on has it, and behind it no entry
+ * of a term before. So what was proposed in those, and has not come yet, never will. */
+static void term_begun(struct group *g, uint64_t index, uint64_t term)
+{
+    g->applied_term = term;
+    list_foreach_safe (node, spare, &g->waiting) {
+        struct group_proposal *p = list_entry(node, struct group_proposal, link);
+        if (p->term < term)
+            group_finish(g, p, p->index < index ? ST_UNCERTAIN : ST_CLOSED);
     }
 }
 
@@ -400,6 +411,8 @@ static int apply_entry(struct group *g, const struct raft_entry *entry)
     }
     if (st != 0)
         return st;
+    if (entry->term > g->applied_term)
+        term_begun(g, entry->index, entry->term);
     if (entry->type == RAFT_COMMAND) {
         apply_commands(g, &apply, entry->term, data, g->half, count);
         g->half = 0;

@@ -72,6 +72,7 @@ struct group {
 
     /* entries */
     uint64_t commit, applied;
+    uint64_t applied_term;   /* of the last entry applied in this life; 0: none */
     uint64_t applied_stamp;  /* of the last command entry applied */
     uint64_t log_stamp;      /* none in the log is above */
     uint64_t clock_index;    /* of this leader's first entry with a stamp; 0: not yet proposed */
@@ -79,7 +80,7 @@ struct group {
     struct buffer entry;     /* in the making */
     unsigned entry_count;
     struct list_head queued;  /* struct group_proposal, of the entry in the making */
-    struct list_head waiting; /* ... with index and term, ascending */
+    struct list_head waiting; /* ... with index and term; ascending, of each term */
     unsigned fetching;        /* rows that the next entry waits for */
     struct list_head fetches;
     unsigned half; /* planted entry_half_applied: commands applied in an earlier turn */

@@ -83,6 +83,7 @@ struct rig {
     uint64_t highest[GROUPS][KEYS]; /* answered */
     bool seen[GROUPS][KEYS][VALUES_MAX];
     struct client clients[GROUPS][CLIENTS];
+    uint64_t closed, uncertain; /* commands without a session that ended so */
     uint64_t reads, plain_done, session_done, session_again, evicted;
     const char *wrong;
     uint64_t did[GROUPS][INDEXES_MAX][4];
@@ -299,6 +300,8 @@ static void on_done(struct group_proposal *p, int st, struct slice result)
 {
     struct op *op = container_of(p, struct op, proposal);
     struct rig *r = op->host->rig;
+    r->closed += op->kind == OP_PLAIN && st == ST_CLOSED;
+    r->uncertain += op->kind == OP_PLAIN && st == ST_UNCERTAIN;
     if (op->kind == OP_PLAIN && st == 0) {
         uint64_t value = bytes_get_u64(result.data);
         if (value >= VALUES_MAX || r->seen[op->group][op->key][value])
@@ -714,6 +717,41 @@ static void test_eviction(void **state)
     rig_end(&rig);
 }
 
+/* What a leader proposed and lost is answered as such when it leads again, and does not stand in
+ * the way of what it proposes then, which has lower indexes. */
+static void test_lost_and_won(void **state)
+{
+    rig_start(&rig, 7, 3);
+    rig_run(&rig, 2000000);
+    unsigned leader = leader_of(&rig, 0);
+    for (unsigned i = 1; i <= 3; i++)
+        if (i != leader) {
+            net_block(rig.net, leader, i);
+            net_block(rig.net, i, leader);
+        }
+    rig_run(&rig, 200000); /* it still leads, and nobody hears of it */
+    rig.loading = false;
+    rig_run(&rig, 1500000);
+    uint64_t lost = rig.uncertain + rig.closed;
+    net_heal(rig.net);
+    rig_run(&rig, 500000); /* they lead, its log is cut */
+    assert_true(rig.closed > lost + 20);
+    for (unsigned g = 0; g < GROUPS; g++)
+        if (leader_of(&rig, g) != leader)
+            group_transfer(group_of(&rig, leader_of(&rig, g), g), leader * 100 + g);
+    rig_run(&rig, 300000);
+    assert_int_equal(leader_of(&rig, 0), leader);
+    uint64_t done = rig.plain_done;
+    rig.loading = true;
+    rig_run(&rig, 500000);
+    assert_int_equal(rig.uncertain, 0);
+    assert_true(rig.plain_done > done + 20);
+    rig_settle(&rig);
+    rig_check(&rig);
+    verdict(&rig, 7);
+    rig_end(&rig);
+}
+
 /* The clock's reservation is used up, as on a disk that is full for long: writes are refused until
  * it goes on. */
 static void test_no_stamps(void **state)
@@ -1013,9 +1051,10 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_quiet),     cmocka_unit_test(test_one_voter),
         cmocka_unit_test(test_eviction),  cmocka_unit_test(test_slow_snapshot),
-        cmocka_unit_test(test_no_stamps), cmocka_unit_test(test_destroyed),
-        cmocka_unit_test(test_storms),    cmocka_unit_test(test_rotten),
-        cmocka_unit_test(test_wiped),     cmocka_unit_test(test_restored),
+        cmocka_unit_test(test_no_stamps), cmocka_unit_test(test_lost_and_won),
+        cmocka_unit_test(test_destroyed), cmocka_unit_test(test_storms),
+        cmocka_unit_test(test_rotten),    cmocka_unit_test(test_wiped),
+        cmocka_unit_test(test_restored),
     };
     if (argc > 2) { /* test_group BUG SEEDS: which seed finds it */
         planted_bug = planted_find(argv[1]);
