@@ -201,6 +201,7 @@ static void act_entries(struct group *g, const struct raft_action *a)
         uint64_t stamp = e->type == RAFT_COMMAND ? group_log_stamp(e->data) : 0;
         if (stamp > g->log_stamp)
             g->log_stamp = stamp;
+        g->unwritten_config |= e->type == RAFT_CONFIG;
     }
     g->of->counters.entries += a->entries.count;
     g->unwritten_seq = a->entries.seq;
@@ -312,10 +313,12 @@ void group_written(struct group *g, const struct log_record *record, uint64_t en
     group_log_written(&g->log, record, end_lsn);
     if (g->unwritten_seq == 0)
         return;
-    struct group_mark mark = {.seq = g->unwritten_seq, .lsn = end_lsn};
+    struct group_mark mark = {
+        .seq = g->unwritten_seq, .lsn = end_lsn, .config = g->unwritten_config};
     g->unwritten_seq = 0;
-    if (g->marks_count == GROUP_MARKS_MAX)
-        g->marks_count--; /* the last two become one, durable a little later */
+    g->unwritten_config = false;
+    if (g->marks_count == GROUP_MARKS_MAX) /* the last two become one, durable a little later */
+        mark.config |= g->marks[--g->marks_count].config;
     g->marks[g->marks_count++] = mark;
     groups_busy(g->of, g);
 }
@@ -330,14 +333,24 @@ static bool must_sync(const struct group *g)
            config->members[0].id != g->log.state.replica;
 }
 
+/* A configuration, and what precedes it, counts when it is synced, whatever the policy: who shrank
+ * a group to one gives the others up then, and a log without it needs them. */
+static bool config_unsynced(const struct group *g, uint64_t synced_lsn)
+{
+    for (unsigned i = 0; i < g->marks_count; i++)
+        if (g->marks[i].config && g->marks[i].lsn > synced_lsn)
+            return true;
+    return false;
+}
+
 static void persisted(struct group *g)
 {
     if (g->marks_count == 0 || g->state != GROUP_RUNNING)
         return;
     struct env *env = g->shard->env;
     unsigned done = g->marks_count;
-    if (must_sync(g)) {
-        uint64_t synced_lsn = env->ops->synced_lsn(env);
+    uint64_t synced_lsn = env->ops->synced_lsn(env);
+    if (must_sync(g) || config_unsynced(g, synced_lsn)) {
         for (done = 0; done < g->marks_count && g->marks[done].lsn <= synced_lsn; done++)
             ;
         if (done < g->marks_count) {

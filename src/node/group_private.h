@@ -36,6 +36,7 @@
 
 struct group_mark { /* all up to seq is durable when the log is synced up to lsn */
     uint64_t seq, lsn;
+    bool config; /* a configuration is among it */
 };
 
 struct group_export;
@@ -67,6 +68,7 @@ struct group {
     struct group_mark marks[GROUP_MARKS_MAX]; /* oldest first */
     unsigned marks_count;
     uint64_t unwritten_seq; /* in the batch; 0: none */
+    bool unwritten_config;
     bool sync_first; /* a group of one that takes in others: from now on as if it were more */
     uint64_t sync_first_lsn; /* what was counted as durable before ends here */
 
