@@ -8,6 +8,7 @@
 #   make crash ROUNDS=1000         kill -9 under load
 #   make sim-bugs                  planted bugs that the simulator must find (ARGS="--recorded")
 #   make sim SEEDS=200             seeds in the simulator (WORKLOAD=toy; ARGS="--shrink")
+#   make simulate                  what CI runs of the simulator
 #   make bench                     against redis-server, writes docs/BENCHMARKS.md
 #   make install PREFIX=/usr DESTDIR=...
 #   make format | clean
@@ -82,6 +83,14 @@ sim-bugs:
 	cmake --preset planted --log-level=WARNING
 	cmake --build --preset planted --target torc-sim
 	tools/sim-bugs $(ARGS)
+
+# What CI runs of the simulator.
+.PHONY: simulate
+simulate: configure
+	cmake --build $(BUILD) --target torc-sim
+	cmake --preset planted --log-level=WARNING
+	cmake --build --preset planted --target torc-sim
+	TORC_BUILD=$(BUILD) test/simulate
 
 .PHONY: bench
 bench: build
