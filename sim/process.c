@@ -88,6 +88,7 @@ int process_start(struct process *p)
     p->life++;
     p->stats.starts++;
     p->user = NULL;
+    p->app_clock_ms = 0;
     p->refusal[0] = '\0';
     process_tier_policy(p, NULL);
     int st = boot(p);

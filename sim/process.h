@@ -93,7 +93,10 @@ unsigned process_life(const struct process *p);     /* counts starts */
 
 /* Leaves in no particular turn order: at once, through the network. Dropped while dying. */
 void process_send(struct process *p, unsigned to, struct slice bytes);
-void process_ready(struct process *p);                  /* a turn soon */
+void process_ready(struct process *p); /* a turn soon */
+/* Where the application's clock is, which may be ahead of the wall: stamps are reserved beyond it.
+ */
+void process_clock_at(struct process *p, uint64_t now_ms);
 void process_truncate(struct process *p, uint64_t lsn); /* the log below is not needed */
 bool process_dying(const struct process *p);            /* nothing that happens now is seen */
 /* Runs all background work to its end, now: for replay under memory pressure. */

@@ -26,6 +26,7 @@ struct process {
     void *died_ctx;
     struct prng random, timing, stalls;
     struct sim_clock clock;
+    uint64_t app_clock_ms; /* process_clock_at() of this life */
     struct process_stats stats;
     char refusal[256];
 

@@ -346,10 +346,17 @@ static void turn_fire(struct world_event *event)
     timers_arm(p);
 }
 
-/* Stamps are reserved ahead of the clock: see datadir_reserve() of src/run. */
+void process_clock_at(struct process *p, uint64_t now_ms)
+{
+    p->app_clock_ms = now_ms;
+}
+
+/* Stamps are reserved ahead of the clock: see clock_reserve() of src/run. */
 static void clock_reserve(struct process *p)
 {
     uint64_t now_ms = process_wall_ms(p);
+    if (now_ms < p->app_clock_ms)
+        now_ms = p->app_clock_ms;
     if (hlc_wall_ms(p->identity.clock_max) > now_ms + PROCESS_CLOCK_AHEAD_MS / 2)
         return;
     struct identity next = p->identity;

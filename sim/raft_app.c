@@ -221,6 +221,7 @@ static void app_turn_begin(struct process *p)
     struct raft_app *a = process_user(p);
     node_hlc_reserved(a->node, process_identity(p)->clock_max);
     shard_turn_begin(a->shard);
+    process_clock_at(p, node_clock_ms(a->node));
     for (unsigned i = 0; i < a->admin_count; i++)
         admin_run(a, &a->admin[i]);
     a->admin_count = 0;

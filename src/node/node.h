@@ -95,6 +95,8 @@ struct node {
      * synced up to the position, of shard 0's thread. */
     struct node_keyspaces keyspaces_durable, keyspaces_pending;
     uint64_t keyspaces_pending_lsn;
+    /* The furthest of the shards' clocks (now_ms), about: see node_clock_ms(). */
+    uint64_t clock_ms;
     uint64_t
         keyspaces_stored_version; /* what the cold tier has; under the truncation lock of src/run */
     struct node_hooks hooks;
@@ -171,6 +173,13 @@ void node_recovered(struct node *node);
 static inline void node_hlc_reserved(struct node *node, uint64_t bound)
 {
     __atomic_store_n(&node->hlc_reserved, bound, __ATOMIC_RELAXED);
+}
+
+/* What stamps are reserved ahead of: after the wall clock was set back the shards' clocks are ahead
+ * of it, possibly for hours, and go on. Any thread; 0 before the first turn. */
+static inline uint64_t node_clock_ms(const struct node *node)
+{
+    return __atomic_load_n(&node->clock_ms, __ATOMIC_RELAXED);
 }
 
 void node_metrics(const struct node *node, struct shard_metrics *ret_sum);

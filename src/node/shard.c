@@ -16,6 +16,8 @@
 /* A wall clock behind by more than this was set back. Then time goes on at this rate. */
 #define CLOCK_BEHIND_MS    10
 #define CLOCK_SLEW_PERCENT 95
+/* The node is told of the clock in such steps: far less than what is reserved ahead of it. */
+#define CLOCK_TOLD_MS 100
 /* Turns written but not yet synced, while an fdatasync is under way; beyond, they share an entry.
  */
 #define PENDING_TURNS_MAX 1024
@@ -120,6 +122,8 @@ static void clock_update(struct shard *s)
         }
     }
     s->now_us = mono_us;
+    if (s->now_ms >= node_clock_ms(s->node) + CLOCK_TOLD_MS)
+        __atomic_store_n(&s->node->clock_ms, s->now_ms, __ATOMIC_RELAXED);
 }
 
 void shard_turn_begin(struct shard *s)

@@ -308,7 +308,8 @@ int server_start(struct settings *settings, struct server **ret_server,
 static void clock_reserve(struct server *server)
 {
     bool moved;
-    int st = datadir_reserve(&server->dir, wall_ms(), &moved);
+    uint64_t now_ms = wall_ms(), clock_ms = node_clock_ms(server->shared.node);
+    int st = datadir_reserve(&server->dir, now_ms > clock_ms ? now_ms : clock_ms, &moved);
     if (st < 0 && !server->reserve_failed)
         log_event(LOG_ERROR, "clock_not_reserved", "error=%s", status_text(st));
     server->reserve_failed = st < 0;
