@@ -96,7 +96,8 @@ KINDS = ("set", "set", "incr", "append", "del", "ttl", "mset", "multi")
 class Writer:
     """One connection's worth of units."""
 
-    def __init__(self, name, seed, units):
+    def __init__(self, name, seed, units, power_off):
+        self.power_off = power_off
         self.rng = random.Random("%s/%s" % (seed, name))
         self.units = [Unit(KINDS[index % len(KINDS)], "%s.%d" % (name, index)) for index in range(units)]
         self.acknowledged = 0
@@ -126,6 +127,8 @@ class Writer:
                 reply = conn.reply()
             if isinstance(reply, ErrorReply) or reply is None:
                 raise Refused("a write was refused: %r" % reply)
+            if self.power_off.is_set():
+                raise Closed()
             unit.acknowledged()
             self.acknowledged += 1
 
@@ -134,7 +137,8 @@ class Load:
     """Several writers in threads against one server."""
 
     def __init__(self, seed, writers=4, units=32):
-        self.writers = [Writer("w%d" % index, seed, units) for index in range(writers)]
+        self.power_off = threading.Event()
+        self.writers = [Writer("w%d" % index, seed, units, self.power_off) for index in range(writers)]
         self.stop_event = threading.Event()
         self.threads = []
 
@@ -144,6 +148,7 @@ class Load:
 
     def start(self, port, on_acknowledged=lambda: None):
         self.stop_event.clear()
+        self.power_off.clear()
         self.threads = [threading.Thread(target=writer.run, args=(port, self.stop_event, on_acknowledged), daemon=True)
                         for writer in self.writers]
         for thread in self.threads:
@@ -162,6 +167,11 @@ class Load:
             if writer.refusal and not refusals:
                 raise writer.refusal
             writer.refusal = None
+
+    def before_power_cut(self):
+        """What is answered from here on counts as sent only. A real cut lets no server answer any more; ext4's shutdown,
+        which stands in for it, does: an fdatasync under way at that moment may return 0 though its commit was dropped."""
+        self.power_off.set()
 
     def join_after_crash(self):
         """As join(), where the disk failed before the server did: a refused write is no acknowledgement."""
